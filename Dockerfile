@@ -17,10 +17,12 @@ ARG BINARIES=compile
 FROM ${RUST_IMAGE} AS compile
 WORKDIR /src
 COPY . .
-# The target folder is a cache mount, which is not part of the image, so the programs are copied out of it.
+# The target folder is a cache mount, which is not part of the image, so the programs are copied out of it. On arm64 the kernel
+# that runs the image may have larger pages than the one that builds it, which the allocator has to be built for.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --release --locked --bin latchkey-server --bin latchkey-operator \
+    if [ "$(uname -m)" = aarch64 ]; then export JEMALLOC_SYS_WITH_LG_PAGE=16; fi \
+    && cargo build --release --locked --bin latchkey-server --bin latchkey-operator \
     && install -D -t /programs target/release/latchkey-server target/release/latchkey-operator
 
 FROM scratch AS prebuilt

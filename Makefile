@@ -47,7 +47,7 @@ bench: ## Measure the server and write docs/reference/performance.md (ten minute
 bench-peers: ## Measure Keycloak and the server in the same run (ARGS=--help explains)
 	@scripts/bench-peers $(ARGS)
 
-bench-operator: ## Measure the operator and the API server with a thousand AuthServices (ten minutes)
+bench-operator: ## Measure the operator with a thousand AuthServices and a thousand AuthClients (15 minutes)
 	@scripts/bench-operator
 
 campaign-server: ## Break everything around the server for a million requests and prove its promises (hours)

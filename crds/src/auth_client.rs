@@ -1,8 +1,12 @@
 //! `AuthClient`: an OAuth client of an [`AuthService`](crate::AuthService).
 
+mod claims;
+mod keys;
 mod secret;
 mod status;
 
+pub use claims::{ClaimFormat, ClaimValue, ClientClaim};
+pub use keys::{Jwk, Jwks, KeyType, ServiceAccountName};
 pub use secret::{ClientSecret, ExistingSecretRef, SecretKeys};
 pub use status::AuthClientStatus;
 
@@ -57,7 +61,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     printcolumn(
         name = "Type",
         type_ = "string",
-        description = "Whether the client has a secret.",
+        description = "How the client authenticates.",
         json_path = ".spec.type",
         priority = 1
     ),
@@ -81,8 +85,16 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
         .message("set spec.secret or spec.existingSecretRef, not both"),
     validation = Rule::new("self.type != 'public' || (!has(self.secret) && !has(self.existingSecretRef))")
         .message("a public client has no secret: remove spec.secret and spec.existingSecretRef, or set spec.type to confidential"),
+    validation = Rule::new("self.type == 'confidential' || !has(self.jwks)")
+        .message("only a confidential client has keys: remove spec.jwks, or set spec.type to confidential"),
+    validation = Rule::new("(self.type == 'workload') == has(self.serviceAccounts)")
+        .message("a client of the type workload needs spec.serviceAccounts, and no other client has them"),
+    validation = Rule::new("self.type != 'workload' || (!has(self.secret) && !has(self.existingSecretRef))")
+        .message("a workload has no secret: remove spec.secret and spec.existingSecretRef, or set spec.type to confidential"),
     validation = Rule::new("self.type != 'public' || !('client_credentials' in self.grantTypes)")
-        .message("a public client cannot use the grant client_credentials (RFC 6749 section 4.4): remove it from spec.grantTypes, or set spec.type to confidential")
+        .message("a public client cannot use the grant client_credentials (RFC 6749 section 4.4): remove it from spec.grantTypes, or set spec.type to confidential"),
+    validation = Rule::new("self.type != 'public' || !('urn:ietf:params:oauth:grant-type:token-exchange' in self.grantTypes)")
+        .message("a public client cannot exchange tokens: remove urn:ietf:params:oauth:grant-type:token-exchange from spec.grantTypes, or set spec.type to confidential")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct AuthClientSpec {
@@ -96,16 +108,20 @@ pub struct AuthClientSpec {
     #[x_kube(validation = Rule::new("self.matches('^[!-~]+$') && !self.matches('^[0-9]+$') && self != 'latchkey'")
         .message("spec.clientId must have printable ASCII characters only, without spaces and not digits only, and not be latchkey"))]
     pub client_id: Option<String>,
-    /// Whether the client can keep a secret: confidential (it has one) or public.
+    /// How the client authenticates: confidential (with a secret or a key), workload (with the projected token of a
+    /// ServiceAccount) or public (not at all).
     #[serde(rename = "type", default)]
     pub client_type: ClientType,
-    /// The grants that the client may use at the token endpoint.
+    /// The grants that the client may use at the token endpoint. The AuthService must allow
+    /// urn:ietf:params:oauth:grant-type:token-exchange by name in its spec.clients.maximum.grantTypes.
     #[serde(default = "client_credentials")]
-    #[schemars(length(min = 1, max = 3))]
+    #[schemars(length(min = 1, max = 4))]
     #[x_kube(validation = Rule::new("self.all(one, self.exists_one(other, one == other))")
         .message("spec.grantTypes names a grant twice: remove one"))]
     pub grant_types: Vec<GrantType>,
-    /// The scopes that the client may be granted. A request without `scope` is granted all of them.
+    /// The scopes that the client may be granted. A request without `scope` is granted all of them. `groups` adds the
+    /// names of the person's groups to the access tokens of people. users.read, users.write, audit.read and groups.manage
+    /// are permissions at the AuthService itself, which must allow them by name in its spec.clients.maximum.scopes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 128)))]
     #[x_kube(
@@ -126,6 +142,23 @@ pub struct AuthClientSpec {
             .message("spec.audiences names an audience twice: remove one")
     )]
     pub audiences: Vec<String>,
+    /// The groups whose members may log in through the client, and refresh its tokens. Empty: everyone. Names are
+    /// compared without regard to case; a group that does not exist has no members.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 128)))]
+    #[x_kube(validation = Rule::new("self.all(group, group.matches('^/?[A-Za-z0-9_][A-Za-z0-9._:-]*(/[A-Za-z0-9_][A-Za-z0-9._:-]*)*$') && !group.matches('^(?i)system:'))")
+        .message("spec.allowedGroups must contain names of groups: ASCII letters, digits or . _ - : /, not beginning with system:"))]
+    pub allowed_groups: Vec<String>,
+    /// Claims of the access tokens of people who log in through the client, from their groups, for applications that
+    /// expect for example `roles`. They mean nothing to the AuthService itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(validation = Rule::new("self.all(one, self.exists_one(other, one.name == other.name))")
+        .message("spec.claims names a claim twice: add the values to one of them"))]
+    pub claims: Vec<ClientClaim>,
+    /// Which clients may call this one on behalf of others (RFC 8693).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub token_exchange: TokenExchange,
     /// The lifetimes of the client's tokens.
     #[serde(default, skip_serializing_if = "is_default")]
     pub tokens: ClientTokens,
@@ -136,6 +169,33 @@ pub struct AuthClientSpec {
     /// writes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub existing_secret_ref: Option<ExistingSecretRef>,
+    /// The public keys of a confidential client that authenticates with a signed JWT (private_key_jwt) instead of a secret.
+    /// The operator then generates a secret only if spec.secret is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks: Option<Jwks>,
+    /// The ServiceAccounts whose pods are a client of the type workload, in the namespace of the AuthClient. The AuthService
+    /// needs spec.workloadIdentity.enabled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(validation = Rule::new("self.all(one, self.exists_one(other, one.name == other.name))")
+        .message("spec.serviceAccounts names a ServiceAccount twice: remove one"))]
+    pub service_accounts: Vec<ServiceAccountName>,
+}
+
+/// Which exchanged tokens a client accepts (RFC 8693).
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
+pub struct TokenExchange {
+    /// The client ids of the clients that may exchange the tokens that they are called with for tokens whose audience is
+    /// this client. Each of them also needs the grant, and this client id among its spec.audiences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 128)))]
+    #[x_kube(
+        validation = Rule::new("self.all(id, id.matches('^[!-~]+$') && !id.matches('^[0-9]+$') && id != 'latchkey')")
+            .message("spec.tokenExchange.from must contain client ids: printable ASCII characters without spaces, not digits only, and not latchkey"),
+        validation = Rule::new("self.all(one, self.exists_one(other, one == other))")
+            .message("spec.tokenExchange.from names a client twice: remove one")
+    )]
+    pub from: Vec<String>,
 }
 
 /// An AuthService.
@@ -154,11 +214,13 @@ pub struct AuthServiceRef {
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientType {
-    /// It has a secret.
+    /// It has a secret or a key.
     #[default]
     Confidential,
-    /// It has none.
+    /// It has neither.
     Public,
+    /// It has a Kubernetes ServiceAccount.
+    Workload,
 }
 
 /// A grant at the token endpoint.
@@ -171,6 +233,9 @@ pub enum GrantType {
     RefreshToken,
     /// Tokens of a user for username and password (RFC 6749 section 4.3).
     Password,
+    /// Tokens for the next service, for those that the client is called with (RFC 8693).
+    #[serde(rename = "urn:ietf:params:oauth:grant-type:token-exchange")]
+    TokenExchange,
 }
 
 impl GrantType {
@@ -180,6 +245,7 @@ impl GrantType {
             Self::ClientCredentials => "client_credentials",
             Self::RefreshToken => "refresh_token",
             Self::Password => "password",
+            Self::TokenExchange => "urn:ietf:params:oauth:grant-type:token-exchange",
         }
     }
 }
@@ -228,6 +294,16 @@ impl AuthClient {
             .unwrap_or_else(|| format!("{}.{}", self.namespace().unwrap_or_default(), self.name_any()))
     }
 
+    /// Whether [`Self::client_id`] is this one.
+    pub fn has_client_id(&self, id: &str) -> bool {
+        if let Some(own) = &self.spec.client_id {
+            return own == id;
+        }
+        let namespace = self.metadata.namespace.as_deref().unwrap_or_default();
+        let name = id.strip_prefix(namespace).and_then(|rest| rest.strip_prefix('.'));
+        name == Some(self.metadata.name.as_deref().unwrap_or_default())
+    }
+
     /// Whether it is to be registered with this AuthService.
     pub fn is_for(&self, namespace: &str, name: &str) -> bool {
         self.spec.auth_service_ref.name == name && self.auth_service_namespace() == namespace
@@ -239,9 +315,11 @@ impl AuthClient {
         self.spec.auth_service_ref.namespace.as_deref().unwrap_or_else(own)
     }
 
-    /// The name of the Secret with the client secret; `None` for a public client.
+    /// The name of the Secret with the client secret; `None` for a client that authenticates without one.
     pub fn secret_name(&self) -> Option<String> {
-        if self.spec.client_type == ClientType::Public {
+        let is_requested = self.spec.secret.is_some() || self.spec.existing_secret_ref.is_some();
+        let has_key = self.spec.jwks.is_some() && !is_requested;
+        if self.spec.client_type != ClientType::Confidential || has_key {
             return None;
         }
         if let Some(existing) = &self.spec.existing_secret_ref {
@@ -249,5 +327,24 @@ impl AuthClient {
         }
         let named = self.spec.secret.as_ref().and_then(|secret| secret.name.clone());
         Some(named.unwrap_or_else(|| format!("{}-oauth", self.name_any())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_id_is_recognised_as_it_is_written() {
+        for own in [None, Some("orders"), Some("shop.orders.v1")] {
+            let mut client = AuthClient::new("orders.v1", AuthClientSpec::default());
+            client.metadata.namespace = Some("shop".to_owned());
+            client.spec.client_id = own.map(str::to_owned);
+            let ids =
+                ["shop.orders.v1", "shop.orders", "orders", "shop.", "shop", "orders.v1", ".orders.v1", ""];
+            for id in ids {
+                assert_eq!(client.has_client_id(id), client.client_id() == id, "{own:?} {id}");
+            }
+        }
     }
 }

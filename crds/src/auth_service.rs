@@ -20,6 +20,7 @@ mod stores;
 mod tls;
 mod tokens;
 mod trusted_cas;
+mod workload_identity;
 
 pub use accounts::{
     Accounts, Audit, ClientSecretRef, IntrospectionClient, PepperSecretRef, RateLimits, Registration,
@@ -47,6 +48,7 @@ pub use stores::{
 pub use tls::Tls;
 pub use tokens::{Algorithm, KeyReclaim, KeyRotation, Tokens, TtlError, parse_seconds, parse_ttl};
 pub use trusted_cas::{CaKeyRef, TrustedCa};
+pub use workload_identity::WorkloadIdentity;
 
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
@@ -234,6 +236,9 @@ pub struct AuthServiceSpec {
     /// namespace of the AuthService, without a limit.
     #[serde(default, skip_serializing_if = "is_default")]
     pub clients: Clients,
+    /// Whether pods authenticate with the projected token of their ServiceAccount. Default: they do not.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub workload_identity: WorkloadIdentity,
     /// TLS of the API port. Unset: the API is served by unencrypted HTTP inside the cluster. The default of spec.issuer
     /// begins with https:// if this is set, and tokens of another issuer are invalid.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -23,6 +23,8 @@ pub const LOGIN_WORKS: &str = "LoginWorks";
 pub const DATABASE_SHARED: &str = "DatabaseShared";
 /// The operator runs PostgreSQL or Redis for this service: one instance without backups.
 pub const EMBEDDED_STORES: &str = "EmbeddedStores";
+/// The server can ask the API server about the tokens of workloads.
+pub const WORKLOAD_IDENTITY_READY: &str = "WorkloadIdentityReady";
 /// A ServiceMonitor for Prometheus exists.
 pub const MONITORING_CONFIGURED: &str = "MonitoringConfigured";
 
@@ -40,7 +42,7 @@ pub const RECONCILING: &str = "Reconciling";
 pub const STALLED: &str = "Stalled";
 
 /// All condition types, in the order of the status.
-pub const ALL: [&str; 18] = [
+pub const ALL: [&str; 19] = [
     READY,
     PROGRESSING,
     SECRETS_RESOLVED,
@@ -49,6 +51,7 @@ pub const ALL: [&str; 18] = [
     KEYS_READY,
     REVOCATION_STORE_READY,
     MAIL_READY,
+    WORKLOAD_IDENTITY_READY,
     MONITORING_CONFIGURED,
     LOGIN_WORKS,
     DATABASE_SHARED,

@@ -15,13 +15,16 @@ const LISTS: [(&str, &[Key]); 2] = [
     ("topologySpreadConstraints", &[("topologyKey", 317), ("whenUnsatisfiable", 63)]),
 ];
 
-/// Adds a rule for each of these lists to the schema of `path`.
+/// Adds a rule for each of these lists to the schema of `path`. A list of ours with such a name has its own rules, or other
+/// elements.
 pub(crate) fn declare(schema: &mut Value, path: &str) {
     let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else { return };
     for (name, property) in properties {
         let path = format!("{path}.{name}");
         let keys = LISTS.iter().find(|(list, _)| list == name).map(|(_, keys)| *keys);
-        if let Some(keys) = keys.filter(|_| property["type"] == "array") {
+        let is_generated = property.get("x-kubernetes-validations").is_none();
+        let has = |key: &Key| property["items"]["properties"].get(key.0).is_some();
+        if let Some(keys) = keys.filter(|keys| is_generated && keys.iter().all(has)) {
             add_rule(property, &path, keys);
         }
         declare(property, &path);

@@ -45,7 +45,20 @@ fn yaml(definition: &CustomResourceDefinition) -> Result<String, CrdError> {
         // kstatus considers an object without a status current. The default marks a new object as not yet observed.
         parts["status"]["default"] = serde_json::json!({ "observedGeneration": -1 });
     }
-    Ok(format!("{HEADER}---\n{}", serde_yaml_ng::to_string(&definition)?))
+    Ok(format!("{HEADER}---\n{}", quote_keys(&serde_yaml_ng::to_string(&definition)?)))
+}
+
+/// Quotes the keys that helm and kubectl would read as true and false, because they parse YAML 1.1: `y` and `n` of a JWK.
+fn quote_keys(yaml: &str) -> String {
+    let lines = yaml.lines().map(|line| {
+        let key = line.trim_start();
+        let indent = &line[..line.len() - key.len()];
+        match key.strip_suffix(':') {
+            Some(name @ ("y" | "n" | "yes" | "no" | "on" | "off")) => format!("{indent}\"{name}\":\n"),
+            _ => format!("{line}\n"),
+        }
+    });
+    lines.collect()
 }
 
 /// Unwraps descriptions: docstrings are wrapped for the source file, and `kubectl explain` would keep these line
@@ -75,6 +88,19 @@ fn unwrap(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_key_is_a_boolean_of_yaml_1_1() {
+        let (services, clients) = (auth_service_yaml().unwrap(), auth_client_yaml().unwrap());
+        for quoted in ["\"n\":", "\"y\":"] {
+            assert!(clients.lines().any(|line| line.trim_start() == quoted), "{quoted}");
+        }
+        let is_boolean = |line: &&str| {
+            let key = line.trim_start().trim_start_matches("- ").split(':').next().unwrap_or_default();
+            ["y", "n", "yes", "no", "on", "off"].contains(&key.to_ascii_lowercase().as_str())
+        };
+        assert_eq!(services.lines().chain(clients.lines()).find(is_boolean), None);
+    }
 
     #[test]
     fn a_paragraph_becomes_one_line_and_a_list_stays() {

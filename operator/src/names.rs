@@ -61,6 +61,9 @@ pub(crate) const ARGO_CD_SYNC_OPTIONS: (&str, &str) = ("argocd.argoproj.io/sync-
 
 /// The key in the key set's Secret.
 pub(crate) const KEYS_KEY: &str = "keys.json";
+/// The keys in the ConfigMap of the public keys.
+pub(crate) const ISSUER_KEY: &str = "issuer";
+pub(crate) const JWKS_KEY: &str = "jwks.json";
 /// The key in the Secret of the client registry.
 pub(crate) const CLIENTS_KEY: &str = "clients.json.gz";
 /// The volume of the client registry in the server's pods.
@@ -134,6 +137,11 @@ impl Names {
     /// Secret of the key set.
     pub(crate) fn jwt_keys(&self) -> String {
         format!("{}-jwt-keys", self.name)
+    }
+
+    /// ConfigMap of the issuer and the public keys.
+    pub(crate) fn jwks(&self) -> String {
+        format!("{}-jwks", self.name)
     }
 
     /// Secret of the SMTP credentials.

@@ -82,6 +82,9 @@ pub enum Command {
     /// Commands for accounts.
     #[command(subcommand)]
     Users(UsersCommand),
+    /// Commands for OAuth clients (AuthClients).
+    #[command(subcommand)]
+    Clients(ClientsCommand),
     /// Prints the logs of all replicas, merged by time, each line with the name of its pod.
     Logs(LogsArguments),
     /// Checks what would fail if an AuthService were applied: its fields, permissions, kinds, references, quotas and stores.
@@ -157,6 +160,62 @@ pub struct EndAllArguments {
     /// Does not ask for confirmation.
     #[arg(short, long)]
     pub yes: bool,
+}
+
+/// The commands for OAuth clients.
+#[derive(Debug, Subcommand)]
+pub enum ClientsCommand {
+    /// Lists AuthClients: whether every replica accepts them, the age of their secrets, and when these are rotated.
+    List(ClientListArguments),
+    /// Shows conditions and warnings of an AuthClient, the age of its secret, and requests that are not finished.
+    ///
+    /// The value of the secret is not read.
+    Status(ClientStatusArguments),
+    /// Generates a new client secret. The previous one works for the time of spec.secret.overlap.
+    Rotate(ClientRequestArguments),
+    /// Revokes the client secrets before the current one, for example after a theft, with their access tokens.
+    ///
+    /// Applications that have not read the current secret yet lose access.
+    RevokePrevious(ClientRequestArguments),
+}
+
+/// Arguments of `clients list`.
+#[derive(Debug, Args)]
+pub struct ClientListArguments {
+    /// Lists the AuthClients of all namespaces.
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
+    /// Prints the list in this format.
+    #[arg(short, long, value_enum)]
+    pub output: Option<Format>,
+}
+
+/// Arguments of `clients status`.
+#[derive(Debug, Args)]
+pub struct ClientStatusArguments {
+    /// The AuthClient.
+    #[arg(value_name = "NAME")]
+    pub client: String,
+    /// Prints the status in this format.
+    #[arg(short, long, value_enum)]
+    pub output: Option<Format>,
+}
+
+/// Arguments of `clients rotate` and `clients revoke-previous`.
+#[derive(Debug, Args)]
+pub struct ClientRequestArguments {
+    /// The AuthClient.
+    #[arg(value_name = "NAME")]
+    pub client: String,
+    /// Does not ask for confirmation.
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Waits until every replica has followed, and prints each change.
+    #[arg(long)]
+    pub wait: bool,
+    /// How long `--wait` waits, such as 10m.
+    #[arg(long, default_value = "10m", value_parser = parse_duration)]
+    pub timeout: Duration,
 }
 
 /// The commands for accounts.

@@ -6,9 +6,11 @@ use std::path::Path;
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::ListParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::Request;
 use kube::{Api, Client, Config, Resource, ResourceExt};
-use latchkey_crds::AuthService;
+use latchkey_crds::{AuthClient, AuthService};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::cli::ClusterArguments;
 use crate::failure::{Failure, chain};
@@ -87,6 +89,52 @@ impl Cluster {
         list.map(|list| list.items).map_err(|error| Failure::of_request("list the AuthServices", &error))
     }
 
+    /// The AuthClient of this name. If there is none, the failure lists the names that exist.
+    pub async fn auth_client(&self, name: &str) -> Result<AuthClient, Failure> {
+        let namespace = &self.namespace;
+        match self.api::<AuthClient>().get_opt(name).await {
+            Ok(Some(found)) => Ok(found),
+            Err(error) => Err(of_clients(&format!("read the AuthClient {namespace}/{name}"), &error)),
+            Ok(None) => {
+                let found = self.auth_clients(false).await;
+                let existing = match found {
+                    // The kind is missing, too.
+                    Err(failure @ Failure::NoCluster(_)) => return Err(failure),
+                    Err(_) => String::new(),
+                    Ok(found) if found.is_empty() => ": it has none; -n names another namespace".to_owned(),
+                    Ok(found) => {
+                        let names: Vec<String> = found.iter().map(ResourceExt::name_any).collect();
+                        format!(": it has {}", names.join(", "))
+                    }
+                };
+                Err(Failure::NotFound(format!(
+                    "the namespace {namespace} has no AuthClient {name}{existing}"
+                )))
+            }
+        }
+    }
+
+    /// The AuthClients of the namespace, or of all namespaces. One that this release cannot read, such as one of another
+    /// tenant, does not hide the others.
+    pub async fn auth_clients(&self, all_namespaces: bool) -> Result<Vec<AuthClient>, Failure> {
+        let namespace = (!all_namespaces).then_some(self.namespace.as_str());
+        let request = Request::new(AuthClient::url_path(&(), namespace)).list(&ListParams::default());
+        let list = match request.map_err(kube::Error::BuildRequest) {
+            Ok(request) => self.client.request::<Value>(request).await,
+            Err(error) => Err(error),
+        };
+        let mut list = list.map_err(|error| of_clients("list the AuthClients", &error))?;
+        let items = list["items"].take();
+        let items = items.as_array().into_iter().flatten().cloned().map(|mut item| {
+            // They are not shown, and may contain times that cannot be represented.
+            if let Some(metadata) = item["metadata"].as_object_mut() {
+                metadata.remove("managedFields");
+            }
+            serde_json::from_value(item)
+        });
+        Ok(items.filter_map(Result::ok).collect())
+    }
+
     /// The objects of a kind with these labels.
     pub async fn list<K>(&self, labels: &str) -> Result<Vec<K>, kube::Error>
     where
@@ -111,6 +159,16 @@ impl Cluster {
         ];
         let given = options.into_iter().filter_map(|(name, value)| Some(format!("--{name}={}", value?)));
         given.collect()
+    }
+}
+
+/// The failure of a request for AuthClients, whose definition is younger than that of AuthServices.
+fn of_clients(action: &str, error: &kube::Error) -> Failure {
+    match Failure::of_request(action, error) {
+        Failure::NoDefinition => Failure::NoCluster(
+            "the cluster has no kind AuthClient: install or upgrade the chart of Latchkey first".to_owned(),
+        ),
+        failure => failure,
     }
 }
 

@@ -38,7 +38,8 @@ pub async fn print_candidates(
     let (candidates, directive) = match candidates(before, word) {
         Candidates::Listed(candidates) => (candidates, NO_FILES),
         Candidates::Files => (Vec::new(), FILES),
-        Candidates::Names => (names(arguments, before).await, NO_FILES),
+        Candidates::Names => (names(arguments, before, Kind::AuthService).await, NO_FILES),
+        Candidates::Clients => (names(arguments, before, Kind::AuthClient).await, NO_FILES),
     };
     let begins = candidates.iter().filter(|candidate| candidate.starts_with(word));
     let lines: String = begins.flat_map(|candidate| [candidate.as_str(), "\n"]).collect();
@@ -51,7 +52,15 @@ enum Candidates {
     Listed(Vec<String>),
     /// The names of AuthServices.
     Names,
+    /// The names of AuthClients.
+    Clients,
     Files,
+}
+
+/// The objects that have the names.
+enum Kind {
+    AuthService,
+    AuthClient,
 }
 
 fn candidates(before: &[String], word: &str) -> Candidates {
@@ -88,6 +97,7 @@ fn candidates(before: &[String], word: &str) -> Candidates {
     let names: Vec<&str> = command.get_positionals().map(|argument| argument.get_id().as_str()).collect();
     match names.get(positionals) {
         Some(&"name") => Candidates::Names,
+        Some(&"client") => Candidates::Clients,
         Some(_) => Candidates::Files,
         None => Candidates::Listed(Vec::new()),
     }
@@ -106,7 +116,7 @@ fn takes_value(command: &clap::Command, given: &str) -> bool {
     !given.contains('=') && option(command, given).is_some_and(|option| option.get_action().takes_values())
 }
 
-async fn names(arguments: &ClusterArguments, words: &[String]) -> Vec<String> {
+async fn names(arguments: &ClusterArguments, words: &[String], kind: Kind) -> Vec<String> {
     let mut arguments = arguments.clone();
     let value = |names: [&str; 2]| {
         let at = words.iter().position(|word| names.contains(&word.as_str()));
@@ -116,8 +126,14 @@ async fn names(arguments: &ClusterArguments, words: &[String]) -> Vec<String> {
     arguments.context = value(["--context", "--context"]).or(arguments.context);
     arguments.kubeconfig = value(["--kubeconfig", "--kubeconfig"]).map(Into::into).or(arguments.kubeconfig);
     let Ok(cluster) = Cluster::connect(arguments).await else { return Vec::new() };
-    let found = cluster.auth_services(false).await.unwrap_or_default();
-    found.iter().map(ResourceExt::name_any).collect()
+    match kind {
+        Kind::AuthService => named(&cluster.auth_services(false).await.unwrap_or_default()),
+        Kind::AuthClient => named(&cluster.auth_clients(false).await.unwrap_or_default()),
+    }
+}
+
+fn named(objects: &[impl ResourceExt]) -> Vec<String> {
+    objects.iter().map(ResourceExt::name_any).collect()
 }
 
 #[cfg(test)]
@@ -137,6 +153,8 @@ mod tests {
         assert_eq!(of("sessions "), Candidates::Listed(vec!["end-all".to_owned(), "help".to_owned()]));
         assert_eq!(of("status "), Candidates::Names);
         assert_eq!(of("-n apps status "), Candidates::Names);
+        assert_eq!(of("clients rotate "), Candidates::Clients);
+        assert_eq!(of("clients list "), Candidates::Listed(Vec::new()));
         assert_eq!(of("users import auth "), Candidates::Files);
         assert_eq!(of("status -o "), Candidates::Listed(vec!["json".to_owned(), "yaml".to_owned()]));
         assert_eq!(of("check -f "), Candidates::Files);

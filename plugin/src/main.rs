@@ -1,8 +1,9 @@
-//! `kubectl latchkey`: shows, operates and checks the AuthServices of a cluster.
+//! `kubectl latchkey`: shows, operates and checks the AuthServices and AuthClients of a cluster.
 
 mod bundle;
 mod check;
 mod cli;
+mod clients;
 mod cluster;
 mod completion;
 mod confirm;
@@ -66,6 +67,10 @@ async fn run(arguments: Arguments, printer: &Printer) -> Result<ExitCode, Failur
         Command::Users(UsersCommand::Import(options)) => {
             let cluster = Cluster::connect(arguments.cluster).await?;
             users::import(&cluster, &options, printer).await
+        }
+        Command::Clients(command) => {
+            let cluster = Cluster::connect(arguments.cluster).await?;
+            Box::pin(clients::run(&cluster, &command, printer)).await
         }
         Command::Logs(options) => {
             let cluster = Cluster::connect(arguments.cluster).await?;

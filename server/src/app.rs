@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::TimeDelta;
-use latchkey_config::{Email, HashLimits, Minutes, SecretSource, SecretText, Settings, displayed_domain};
+use latchkey_config::{Email, HashLimits, SecretSource, SecretText, Settings, displayed_domain};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -28,10 +28,11 @@ use crate::readiness::Readiness;
 use crate::revocation::Revocation;
 use crate::service::{
     Dependencies, FirstSuperuserError, Housekeeper, Service, UserForm, create_first_superuser,
-    keep_ending_cut_off_sessions,
+    keep_ending_cut_off_sessions, keep_recording_credentials,
 };
 use crate::start_inputs::{Faults, StartInputs};
 use crate::store::Store;
+use crate::token_review::TokenReviews;
 
 /// How long the server accepts requests after readiness has failed, so that load balancers notice first.
 const NOTICE: Duration = Duration::from_secs(3);
@@ -71,12 +72,14 @@ impl App {
         let hashing = HashPool::with_pepper(derive_hash_limits(settings), inputs.password_pepper)?;
         let outbox_wake = Arc::new(Notify::new());
         let outbox = build_outbox(settings, inputs.mail, &inputs.store, &outbox_wake, &metrics);
+        let token_reviews = build_token_reviews(settings);
         let readiness = Readiness::new(
             inputs.store.clone(),
             Arc::clone(&revocation),
             Arc::clone(&inputs.ring),
             Arc::clone(&hashing),
             outbox.clone(),
+            token_reviews.clone(),
         );
         let dependencies = Dependencies {
             store: inputs.store.clone(),
@@ -85,6 +88,7 @@ impl App {
             hashing: Arc::clone(&hashing),
             ring: Arc::clone(&inputs.ring),
             clients: Arc::clone(&inputs.clients),
+            token_reviews: token_reviews.clone(),
             outbox_wake,
             metrics: Arc::clone(&metrics),
         };
@@ -114,15 +118,15 @@ impl App {
             trusted_proxies: settings.trusted_proxies.clone().into(),
             metrics: Arc::clone(&metrics),
         }));
-        let lifetimes = [settings.access_token_lifetime, settings.refresh_token_lifetime];
         let api_connections = Connections::new(admissible_connections(settings), Some(Arc::clone(&metrics)));
         let management_connections = Connections::new(MANAGEMENT_CONNECTIONS, None);
         let management_state = ManagementState {
             readiness: Arc::clone(&readiness),
             metrics: Arc::clone(&metrics),
             connections: Arc::clone(&api_connections),
+            service: Arc::clone(&service),
             clients: Arc::clone(&inputs.clients),
-            longest_token_lifetime: lifetimes.map(Minutes::as_seconds).into_iter().max().unwrap_or_default(),
+            longest_token_lifetime: longest_token_lifetime(settings),
         };
         // The management port outlives the API's, so that readiness is seen to fail while requests drain.
         let browsers = BrowserPolicy::new(settings.issuer(), &settings.cors_allowed_origins);
@@ -147,8 +151,12 @@ impl App {
         }
         app.spawn_worker(watch_clients(inputs.clients, Arc::clone(&metrics)));
         app.spawn_worker(watch_keys(inputs.ring, metrics));
+        if let Some(token_reviews) = token_reviews {
+            app.spawn_worker(token_reviews.keep_checking());
+        }
         app.spawn_worker(housekeeper.keep_house());
         app.spawn_worker(keep_ending_cut_off_sessions(app.store.clone()));
+        app.follow_revocations(&service);
         app.spawn_worker(hashing.release_idle_memory());
         if let Some(outbox) = outbox {
             app.workers.spawn(outbox.run(app.stop_working.clone()));
@@ -161,6 +169,13 @@ impl App {
             app.spawn_worker(keep_creating_first_superuser(service, readiness, form));
         }
         Ok(app)
+    }
+
+    /// For verifiers that follow the feed of revocations.
+    fn follow_revocations(&self, service: &Arc<Service>) {
+        self.workers.spawn(keep_feed(Arc::clone(service), self.stop_taking.clone()));
+        let recorder = Arc::clone(service);
+        self.spawn_worker(async move { keep_recording_credentials(&recorder).await });
     }
 
     /// Stops in an order that loses no request: readiness fails, the API keeps accepting requests for [`NOTICE`], requests
@@ -236,6 +251,15 @@ fn bind(name: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     listener.with_context(|| format!("{name} {address} cannot be listened on"))
 }
 
+fn longest_token_lifetime(settings: &Settings) -> i64 {
+    settings.access_token_lifetime.max(settings.refresh_token_lifetime).as_seconds()
+}
+
+fn build_token_reviews(settings: &Settings) -> Option<Arc<TokenReviews>> {
+    let access = settings.workload_identity.as_ref()?;
+    Some(TokenReviews::new(access, settings.issuer()))
+}
+
 fn build_outbox(
     settings: &Settings,
     mail: Option<(MailSender, Templates)>,
@@ -307,6 +331,11 @@ async fn watch_connection_limit(store: Store, readiness: Arc<Readiness>) {
         }
         tokio::time::sleep(INTERVAL).await;
     }
+}
+
+/// Ends with the first requests that are refused, so that those that wait for a change do not delay the stop.
+async fn keep_feed(service: Arc<Service>, stop: CancellationToken) {
+    service.follow_feed(stop).await;
 }
 
 async fn watch_clients(registry: Arc<ClientRegistry>, metrics: Arc<Metrics>) {

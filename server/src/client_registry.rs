@@ -1,6 +1,6 @@
 //! The registry of OAuth clients (`CLIENTS_FILE`), reloaded while the server runs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
@@ -10,10 +10,11 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use aws_lc_rs::digest;
 use chrono::{DateTime, Utc};
-use latchkey_clients::{Client, CredentialKind, Registry, RegistryError};
+use latchkey_clients::{Client, Credential, CredentialKind, Registry, RegistryError};
 use uuid::Uuid;
 
-use crate::crypto::PresentedSecret;
+use crate::crypto::{PresentedSecret, ServiceAccountToken};
+use crate::domain::ServiceAccount;
 
 /// How often the file is read. Its content is compared, as that of the key set.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
@@ -53,6 +54,10 @@ pub struct Clients {
     /// `None` if there is no registry.
     serial: Option<u64>,
     by_id: HashMap<String, Arc<Client>>,
+    /// By the namespace and the name of each service account: the clients that have it.
+    by_service_account: HashMap<(String, String), Vec<Arc<Client>>>,
+    /// The ids of the credentials of all clients.
+    credentials: HashSet<Uuid>,
 }
 
 /// A client that has shown a credential.
@@ -61,13 +66,40 @@ pub struct AuthenticatedClient {
     pub client: Arc<Client>,
     /// The id of the credential.
     pub credential: Uuid,
+    /// What a workload has shown.
+    pub workload: Option<Workload>,
+}
+
+/// The token of a service account that a workload has authenticated with.
+#[derive(Debug, Clone)]
+pub struct Workload {
+    pub token: ServiceAccountToken,
+    pub expires_at: DateTime<Utc>,
 }
 
 impl Clients {
     fn new(registry: Registry) -> Self {
-        let serial = Some(registry.serial());
-        let clients = registry.into_clients().into_iter();
-        Self { serial, by_id: clients.map(|client| (client.client_id.clone(), Arc::new(client))).collect() }
+        let credentials = registry.clients().iter().flat_map(|client| &client.credentials);
+        let credentials = credentials.map(|credential| credential.id).collect();
+        let mut found = Self { serial: Some(registry.serial()), credentials, ..Self::default() };
+        for client in registry.into_clients().into_iter().map(Arc::new) {
+            for (namespace, name) in client.credentials.iter().filter_map(Credential::service_account) {
+                let account = (namespace.to_owned(), name.to_owned());
+                found.by_service_account.entry(account).or_default().push(Arc::clone(&client));
+            }
+            found.by_id.insert(client.client_id.clone(), client);
+        }
+        found
+    }
+
+    /// The serial of the registry; `None` if there is none.
+    pub fn serial(&self) -> Option<u64> {
+        self.serial
+    }
+
+    /// The ids of all credentials.
+    pub fn credentials(&self) -> Vec<Uuid> {
+        self.credentials.iter().copied().collect()
     }
 
     /// The client with this id.
@@ -78,8 +110,23 @@ impl Clients {
     /// Whether the client is registered with this credential, which may have expired: it is then refused, but the access
     /// tokens that were issued for it are not.
     pub fn has_credential(&self, client_id: &str, credential: Uuid) -> bool {
-        let client = self.find(client_id);
-        client.is_some_and(|client| client.credentials.iter().any(|known| known.id == credential))
+        self.credential(client_id, credential).is_some()
+    }
+
+    /// The credential of the client with this id.
+    pub fn credential(&self, client_id: &str, credential: Uuid) -> Option<&Credential> {
+        self.find(client_id)?.credentials.iter().find(|known| known.id == credential)
+    }
+
+    /// The clients that have this service account.
+    pub fn of_service_account(&self, account: &ServiceAccount) -> &[Arc<Client>] {
+        let key = (account.namespace.clone(), account.name.clone());
+        self.by_service_account.get(&key).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Whether all of these credentials are registered, whichever clients have them.
+    pub fn have_credentials(&self, credentials: &[Uuid]) -> bool {
+        credentials.iter().all(|id| self.credentials.contains(id))
     }
 
     /// Authenticates a client by its secret. An unknown id takes as long as a wrong secret.
@@ -102,7 +149,7 @@ impl Clients {
         }
         // Whatever the registry contains, nothing is not a secret.
         let credential = found.filter(|_| !secret.is_empty())?;
-        Some(AuthenticatedClient { client: Arc::clone(client?), credential })
+        Some(AuthenticatedClient { client: Arc::clone(client?), credential, workload: None })
     }
 }
 

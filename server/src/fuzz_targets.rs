@@ -5,19 +5,21 @@ use latchkey_config::Settings;
 use tokio::runtime::Builder;
 
 use crate::trusted_roots::TrustedRoots;
-use crate::{client_registry, crypto, http, mail, redis_connection, service, store};
+use crate::{client_registry, crypto, http, mail, redis_connection, service, store, token_review};
 
 /// A target and its parser.
 type Target = (&'static str, fn(&[u8]));
 
 /// All targets. The corpus of each is in `fuzz/corpus/NAME`.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 15] = [
     ("form", http::fuzz_targets::form),
     ("json", http::fuzz_targets::json),
     ("query", http::fuzz_targets::query),
     ("header", http::fuzz_targets::header),
     ("cookie", http::fuzz_targets::cookie),
     ("token", crypto::fuzz_targets::token),
+    ("client_assertion", crypto::fuzz_targets::client_assertion),
+    ("token_review", token_review::fuzz_answer),
     ("key_set", crypto::fuzz_targets::key_set),
     ("client_registry", client_registry::fuzz_registry),
     ("password_hash", crypto::fuzz_targets::password_hash),

@@ -30,6 +30,7 @@ mod service;
 mod start_inputs;
 mod store;
 mod telemetry;
+mod token_review;
 mod trusted_roots;
 
 pub use cli::run;

@@ -2,7 +2,8 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder as _, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Encoder as _, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    TextEncoder,
 };
 
 pub struct Metrics {
@@ -12,11 +13,14 @@ pub struct Metrics {
     logins: IntCounterVec,
     audit_events: IntCounterVec,
     introspections: IntCounterVec,
+    feed_pages: IntCounterVec,
+    feed_readers: GaugeVec,
     rate_limited: IntCounterVec,
     mail: IntCounterVec,
     key_reloads: IntCounterVec,
     client_registry_reloads: IntCounterVec,
     registered_clients: IntGauge,
+    truncated_groups: IntCounter,
     certificate_reloads: IntCounterVec,
     housekeeping_deleted: IntCounterVec,
     housekeeping_runs: IntCounterVec,
@@ -38,13 +42,23 @@ impl Metrics {
     pub fn new() -> Result<Self, prometheus::Error> {
         let metrics = Self::declare()?;
         // Initialised with zero, so that `rate()` sees the first increment.
-        for outcome in
-            ["succeeded", "refused", "limited", "deactivated", "unverified", "overloaded", "failed"]
-        {
+        for outcome in [
+            "succeeded",
+            "refused",
+            "limited",
+            "deactivated",
+            "unverified",
+            "not_allowed",
+            "overloaded",
+            "failed",
+        ] {
             metrics.logins.with_label_values(&[outcome]);
         }
         for outcome in ["active", "inactive"] {
             metrics.introspections.with_label_values(&[outcome]);
+        }
+        for kind in ["reset", "changes", "unchanged"] {
+            metrics.feed_pages.with_label_values(&[kind]);
         }
         for outcome in ["loaded", "refused"] {
             metrics.key_reloads.with_label_values(&[outcome]);
@@ -107,6 +121,21 @@ impl Metrics {
                     &["outcome"],
                 )?,
             )?,
+            feed_pages: register(
+                &registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "latchkey_revocation_feed_pages_total",
+                        "Pages of the feed of revocations, by kind",
+                    ),
+                    &["kind"],
+                )?,
+            )?,
+            feed_readers: by_state(
+                &registry,
+                "latchkey_revocation_feed_readers",
+                "Requests that wait for a change of the feed of revocations, by state: waiting, limit",
+            )?,
             rate_limited: register(
                 &registry,
                 IntCounterVec::new(
@@ -145,6 +174,13 @@ impl Metrics {
                 &registry,
                 IntGauge::new("latchkey_client_registry_clients", "OAuth clients in the loaded registry")?,
             )?,
+            truncated_groups: register(
+                &registry,
+                IntCounter::new(
+                    "latchkey_truncated_groups_total",
+                    "Access tokens that do not name all groups of the account",
+                )?,
+            )?,
             certificate_reloads: register(
                 &registry,
                 IntCounterVec::new(
@@ -172,15 +208,10 @@ impl Metrics {
                     &["outcome"],
                 )?,
             )?,
-            connections: register(
+            connections: by_state(
                 &registry,
-                GaugeVec::new(
-                    Opts::new(
-                        "latchkey_http_connections",
-                        "Connections to the API port by state: open, limit",
-                    ),
-                    &["state"],
-                )?,
+                "latchkey_http_connections",
+                "Connections to the API port by state: open, limit",
             )?,
             connections_closed: register(
                 &registry,
@@ -192,29 +223,20 @@ impl Metrics {
                     &["reason"],
                 )?,
             )?,
-            hash_pool: register(
+            hash_pool: by_state(
                 &registry,
-                GaugeVec::new(
-                    Opts::new("latchkey_hash_pool", "Password hashes by state: workers, running, waiting"),
-                    &["state"],
-                )?,
+                "latchkey_hash_pool",
+                "Password hashes by state: workers, running, waiting",
             )?,
-            database_pool: register(
+            database_pool: by_state(
                 &registry,
-                GaugeVec::new(
-                    Opts::new(
-                        "latchkey_database_connections",
-                        "Connections to PostgreSQL by state: open, idle",
-                    ),
-                    &["state"],
-                )?,
+                "latchkey_database_connections",
+                "Connections to PostgreSQL by state: open, idle",
             )?,
-            outbox: register(
+            outbox: by_state(
                 &registry,
-                GaugeVec::new(
-                    Opts::new("latchkey_outbox_messages", "Messages in the outbox by state: pending, dead"),
-                    &["state"],
-                )?,
+                "latchkey_outbox_messages",
+                "Messages in the outbox by state: pending, dead",
             )?,
             revocation_mode: register(
                 &registry,
@@ -268,6 +290,11 @@ impl Metrics {
         self.introspections.with_label_values(&[outcome]).inc();
     }
 
+    /// Counts a page of the feed of revocations: `reset`, `changes` or `unchanged`.
+    pub fn count_feed_page(&self, kind: &str) {
+        self.feed_pages.with_label_values(&[kind]).inc();
+    }
+
     /// Counts an attempt that a rate limit refused.
     pub fn count_rate_limited(&self, endpoint: &str, scope: &str) {
         self.rate_limited.with_label_values(&[endpoint, scope]).inc();
@@ -300,6 +327,11 @@ impl Metrics {
         self.registered_clients.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
+    /// An access token was issued that does not name all groups of the account.
+    pub fn count_truncated_groups(&self) {
+        self.truncated_groups.inc();
+    }
+
     pub fn count_housekeeping_deleted(&self, table: &str, rows: u64) {
         self.housekeeping_deleted.with_label_values(&[table]).inc_by(rows);
     }
@@ -312,6 +344,7 @@ impl Metrics {
     pub fn set_state(&self, gauge: StateGauge, state: &str, value: f64) {
         let gauge = match gauge {
             StateGauge::Connections => &self.connections,
+            StateGauge::FeedReaders => &self.feed_readers,
             StateGauge::HashPool => &self.hash_pool,
             StateGauge::DatabasePool => &self.database_pool,
             StateGauge::Outbox => &self.outbox,
@@ -336,6 +369,7 @@ impl Metrics {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StateGauge {
     Connections,
+    FeedReaders,
     HashPool,
     DatabasePool,
     Outbox,
@@ -348,52 +382,10 @@ fn register<C: Collector + Clone + 'static>(registry: &Registry, metric: C) -> R
     Ok(metric)
 }
 
-#[cfg(test)]
-mod tests {
-    use latchkey_tests::documentation::{MetricLabels, documented_metrics, exported_metrics};
-
-    use super::*;
-
-    fn documented() -> MetricLabels {
-        documented_metrics("## Metrics of the server")
-    }
-
-    #[test]
-    fn the_documentation_lists_every_metric_with_its_labels() {
-        let metrics = Metrics::new().unwrap();
-        metrics.observe_request("/x", "GET", 200, 0.1);
-        metrics.count_login("succeeded");
-        metrics.count_audit_event("login", "success");
-        metrics.count_introspection("active");
-        metrics.count_rate_limited("login", "account");
-        metrics.count_mail("invitation", "sent");
-        metrics.count_closed_connection("idle");
-        metrics.count_key_reload("loaded");
-        metrics.count_housekeeping_deleted("outbox", 1);
-        metrics.count_housekeeping_run("completed");
-        for gauge in [
-            StateGauge::Connections,
-            StateGauge::HashPool,
-            StateGauge::DatabasePool,
-            StateGauge::Outbox,
-            StateGauge::RevocationMode,
-            StateGauge::Dependency,
-        ] {
-            metrics.set_state(gauge, "x", 1.0);
-        }
-        let names = |metrics: MetricLabels| -> Vec<_> {
-            let labels = metrics.into_iter();
-            labels.map(|(name, labels)| (name, labels.into_keys().collect::<Vec<_>>())).collect()
-        };
-        assert_eq!(names(documented()), names(exported_metrics(&metrics.render().unwrap())));
-    }
-
-    #[test]
-    fn the_documentation_lists_the_values_that_are_initialised_with_zero() {
-        let initial = exported_metrics(&Metrics::new().unwrap().render().unwrap());
-        assert!(initial.len() >= 5, "{initial:?}");
-        for (name, labels) in initial {
-            assert_eq!(documented()[&name], labels, "{name}");
-        }
-    }
+fn by_state(registry: &Registry, name: &str, help: &str) -> Result<GaugeVec, prometheus::Error> {
+    register(registry, GaugeVec::new(Opts::new(name, help), &["state"])?)
 }
+
+#[cfg(test)]
+#[path = "metrics_tests.rs"]
+mod tests;

@@ -15,6 +15,7 @@ use crate::metrics::{Metrics, StateGauge};
 use crate::redis_connection::ConnectionState;
 use crate::revocation::{Revocation, RevocationMode};
 use crate::store::{ConnectionLimit, REQUIRED_SCHEMA_VERSION, Store, StoreError, describe_unfit};
+use crate::token_review::{ReviewState, TokenReviews};
 
 #[derive(Debug, Clone, Serialize)]
 pub struct Dependency {
@@ -35,7 +36,8 @@ const READ_ONLY: &str = "read_only";
 pub struct Report {
     /// Whether this replica can serve requests.
     pub ready: bool,
-    /// By name: database, schema, clock, redis, signing_keys; first_superuser, mail and login where they are set.
+    /// By name: database, schema, clock, redis, signing_keys; first_superuser, mail, login and token_reviews where they
+    /// are set.
     pub dependencies: BTreeMap<&'static str, Dependency>,
 }
 
@@ -64,6 +66,7 @@ pub struct Readiness {
     ring: Arc<KeyRing>,
     hashing: Arc<HashPool>,
     outbox: Option<Arc<OutboxWorker>>,
+    token_reviews: Option<Arc<TokenReviews>>,
     stopping: AtomicBool,
     /// -1 until the database has answered.
     schema_version: AtomicI64,
@@ -85,6 +88,7 @@ impl Readiness {
         ring: Arc<KeyRing>,
         hashing: Arc<HashPool>,
         outbox: Option<Arc<OutboxWorker>>,
+        token_reviews: Option<Arc<TokenReviews>>,
     ) -> Arc<Self> {
         Arc::new(Self {
             store,
@@ -92,6 +96,7 @@ impl Readiness {
             ring,
             hashing,
             outbox,
+            token_reviews,
             stopping: AtomicBool::new(false),
             schema_version: AtomicI64::new(-1),
             schema_missing: Notify::new(),
@@ -154,8 +159,9 @@ impl Readiness {
         if let Some(fault) = self.first_superuser.lock().ok().and_then(|fault| fault.clone()) {
             dependencies.insert("first_superuser", waiting(fault));
         }
-        // The two below are reported, but do not affect readiness. E-mail waits in the outbox until the SMTP server
-        // works. A failed login probe must not remove the replica from service: the other replicas probably fail too.
+        // The three below are reported, but do not affect readiness. People do not need the API server of Kubernetes.
+        // E-mail waits in the outbox until the SMTP server works. A failed login probe must not remove the replica from
+        // service: the other replicas probably fail too.
         let ready = dependencies.values().all(|dependency| dependency.ready);
         if let Some(outcome) = self.login.lock().ok().and_then(|outcome| outcome.clone()) {
             dependencies.insert("login", outcome.map_or_else(waiting, |()| good("works")));
@@ -163,6 +169,9 @@ impl Readiness {
         if let Some(outbox) = &self.outbox {
             dependencies
                 .insert("mail", outbox.fault().map_or_else(|| good("the SMTP server takes mail"), waiting));
+        }
+        if let Some(reviews) = &self.token_reviews {
+            dependencies.insert("token_reviews", describe_reviews(reviews.state()));
         }
         if self.stopping.load(Ordering::Relaxed) {
             dependencies.insert("shutdown", waiting("this replica is shutting down".to_owned()));
@@ -305,6 +314,18 @@ pub fn describe_clock(offset: ClockOffset) -> String {
     let margin = CLOCK_MARGIN.num_minutes();
     let difference = offset.describe("this replica's clock", "the database's");
     format!("{difference}; at most {margin} minutes are allowed: synchronize both clocks")
+}
+
+fn describe_reviews(state: ReviewState) -> Dependency {
+    match state {
+        ReviewState::Available => good("the API server reviews tokens of service accounts"),
+        ReviewState::Unknown => waiting("the API server was not asked yet".to_owned()),
+        ReviewState::Unavailable => waiting("the API server does not answer".to_owned()),
+        ReviewState::Forbidden => Dependency {
+            reason: Some("forbidden"),
+            ..waiting("the service account of this server may not create TokenReviews".to_owned())
+        },
+    }
 }
 
 fn good(message: &str) -> Dependency {

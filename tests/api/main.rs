@@ -56,4 +56,5 @@ mod statements;
 mod tokens;
 mod tracing;
 mod users;
+mod verifier;
 mod well_known;

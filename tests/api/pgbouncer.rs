@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use latchkey_tests::answer::{Answered as _, admitted};
 use latchkey_tests::app::{App, Session, User};
+use latchkey_tests::link::Link;
 use latchkey_tests::pgbouncer::PgBouncer;
 use latchkey_tests::postgres::Postgres;
 use latchkey_tests::server::{Variables, run_command};
@@ -153,10 +154,14 @@ async fn what_pgbouncer_refuses_is_named() {
 
 #[tokio::test]
 async fn deadlines_hold_behind_pgbouncer() {
-    let app = App::setup().timed().own_postgres().pgbouncer(TRANSACTION).start().await;
+    let database = Postgres::shared().create_database().await;
+    let link = Link::to(database.port());
+    let pooler = PgBouncer::start(&database.by_port(link.port()), TRANSACTION);
+    let url = database.by_port(pooler.port()).url();
+    let app = App::setup().timed().set("DATABASE_URL", &url).start().await;
     let (user, session): (User, Session) = app.new_session("silent").await;
     join_all((0..6).map(|_| app.me(&session.access))).await;
-    let stopped = app.database.stop_backends().await;
+    link.silence_open();
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(4) {
         let request = Instant::now();
@@ -172,6 +177,5 @@ async fn deadlines_hold_behind_pgbouncer() {
         wait::check(me.status == 200, me.status)
     })
     .await;
-    drop(stopped);
     app.me(&session.access).await.ok(200);
 }

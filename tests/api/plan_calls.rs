@@ -1,10 +1,15 @@
 //! A successful request to every documented endpoint and page, whose query plans `query_plans.rs` checks.
 
 use latchkey_tests::answer::{Answer, Answered};
-use latchkey_tests::app::{App, Session, User, path};
+use latchkey_tests::app::{App, ISSUER, Session, User, path};
 use latchkey_tests::clients_file::TestClient;
+use latchkey_tests::forged_tokens::claim;
 use latchkey_tests::logs::SECRET_MARK;
 use serde_json::{Value, json};
+
+use crate::auth::revocations::FEED;
+
+const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 
 /// Sends them as this user, or as the first superuser.
 pub async fn call_every_endpoint(app: &App, user: &User) {
@@ -12,6 +17,8 @@ pub async fn call_every_endpoint(app: &App, user: &User) {
     change_own_account(app).await;
     introspect_and_revoke(app).await;
     use_client(app).await;
+    read_revocations(app).await;
+    log_in_through_client(app, user).await;
     administer(app).await;
     manage_groups(app).await;
     follow_links(app, user).await;
@@ -78,8 +85,26 @@ async fn introspect_and_revoke(app: &App) {
 }
 
 async fn use_client(app: &App) {
-    let client = TestClient::new("orders", &[]);
-    app.register(std::slice::from_ref(&client)).await;
+    let client = TestClient::new("orders", &[])
+        .with("token_exchange_from", json!(["orders", "web"]))
+        .with("allowed_groups", json!(["load-1", "exchanging"]));
+    let web = TestClient::new("web", &["users.read"])
+        .with("permissions", json!(["users.read"]))
+        .with("grant_types", json!(["client_credentials", EXCHANGE]))
+        .with("audiences", json!([ISSUER, "orders"]));
+    app.register(&[client.clone(), web.clone()]).await;
+    let own = web.token(app).await;
+    let users = format!("{}?limit=1", path::USERS);
+    app.get(&users).bearer_auth(&own).answer().await.ok(200);
+    let (_, session) = app.new_session("exchanging").await;
+    let form = [
+        ("grant_type", EXCHANGE),
+        ("audience", "orders"),
+        ("subject_token", session.access.as_str()),
+        ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
+    ];
+    // The person is in none of the groups.
+    app.post(path::TOKEN).basic_auth("web", Some(&web.secret)).form(&form).answer().await.problem(400);
     let token = client.token(app).await;
     let status = async || app.get(path::VERIFY).bearer_auth(&token).answer().await.status;
     assert_eq!(status().await, 200);
@@ -88,6 +113,35 @@ async fn use_client(app: &App) {
         assert_eq!(request.form(&[("token", &token)]).answer().await.status, 200, "{endpoint}");
     }
     assert_eq!(status().await, 401);
+}
+
+/// The first page of many, the next one, and one after a wait.
+async fn read_revocations(app: &App) {
+    let client = TestClient::new("gateway", &["revocations.read"]);
+    app.register(std::slice::from_ref(&client)).await;
+    let token = client.token(app).await;
+    let mut after = String::new();
+    for wait in [0, 0, 1] {
+        let path = format!("{FEED}?wait={wait}{after}");
+        let answer = app.get(&path).bearer_auth(&token).answer().await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        after = format!("&after={}", claim(&answer.body, "cursor").as_str().expect("a cursor"));
+    }
+}
+
+/// The groups of the person and the scopes of the session are read.
+async fn log_in_through_client(app: &App, user: &User) {
+    let claim = json!({ "name": "roles", "values": [{ "group": "load-1", "value": "reader" }] });
+    let client = TestClient::new("shop", &["groups"])
+        .with("grant_types", json!(["password", "refresh_token"]))
+        .with("claims", json!([claim]));
+    app.register(std::slice::from_ref(&client)).await;
+    let post = async |form: &[(&str, &str)]| {
+        app.post(path::TOKEN).basic_auth("shop", Some(&client.secret)).form(form).answer().await.ok(200)
+    };
+    let granted = post(&[("username", &user.username), ("password", &user.password)]).await;
+    let token = granted["refresh_token"].as_str().expect("a refresh token");
+    post(&[("grant_type", "refresh_token"), ("refresh_token", token)]).await;
 }
 
 async fn administer(app: &App) {

@@ -53,6 +53,15 @@ fn the_plugin_knows_neither_the_operator_nor_the_server() {
     );
 }
 
+/// It is linked into the applications of others.
+#[test]
+fn the_verifier_knows_nothing_of_the_other_crates() {
+    let names = linked_into("latchkey-verifier");
+    let ours: Vec<_> = names.iter().filter(|name| name.starts_with("latchkey-")).collect();
+    assert_eq!(ours, ["latchkey-verifier"]);
+    assert_absent(&names, "latchkey-verifier", &["axum", "sqlx", "redis", "kube", "rustls"]);
+}
+
 #[test]
 fn the_contracts_and_the_protocol_do_no_io() {
     let forbidden = ["tokio", "mio", "async-std", "reqwest", "hyper", "sqlx", "redis", "kube", "socket2"];
@@ -61,9 +70,9 @@ fn the_contracts_and_the_protocol_do_no_io() {
     }
 }
 
-/// Cargo refuses a workspace whose members are not all there.
+/// Cargo refuses a workspace whose members are not all there, and builds without its configuration if that is missing.
 #[test]
-fn the_build_context_of_the_images_has_every_crate() {
+fn the_build_context_of_the_images_has_every_crate_and_the_configuration() {
     let read = |path: &str| std::fs::read_to_string(workspace().join(path)).expect("a readable file");
     let manifest: toml::Table = read("Cargo.toml").parse().expect("TOML");
     let members = manifest["workspace"]["members"].as_array().expect("members");
@@ -71,6 +80,7 @@ fn the_build_context_of_the_images_has_every_crate() {
     let missing: Vec<_> = members
         .iter()
         .filter_map(|member| member.as_str()?.split('/').next())
+        .chain([".cargo", "rust-toolchain.toml"])
         .filter(|folder| !ignored.lines().any(|line| line.strip_prefix('!') == Some(folder)))
         .collect();
     assert!(missing.is_empty(), ".dockerignore leaves out {missing:?}");

@@ -27,7 +27,7 @@ fn in_the_server_nothing_looks_upwards() {
         match module {
             "service" => &["http", "app", "commands"],
             "store" | "revocation" | "limits" | "redis_connection" | "crypto" | "mail"
-            | "client_registry" => &["http", "service", "app", "commands"],
+            | "client_registry" | "token_review" => &["http", "service", "app", "commands"],
             "http" => &["app", "commands"],
             "commands" => &["http", "app"],
             _ => &[],
@@ -111,7 +111,7 @@ fn what_is_done_on_behalf_of_an_account_asserts_its_right_in_the_store() {
         for function in code_of(&file).split("pub async fn ").skip(1) {
             let (name, rest) = function.split_once('(').expect("the arguments of a function");
             let arguments = rest.split_once("->").map_or(rest, |(arguments, _)| arguments);
-            let acts = ["Authenticated,", "Superuser,", "Permitted,", "TokenClient,"];
+            let acts = ["Authenticated,", "Principal,", "Superuser,", "Permitted,", "TokenClient,"];
             if !acts.iter().any(|kind| arguments.contains(kind)) || NOTHING_TO_ASSERT.contains(&name) {
                 continue;
             }
@@ -235,6 +235,14 @@ fn the_plugin_has_no_import_cycle_and_its_redaction_is_pure() {
         }
     }
     assert_none("what removes secrets does no I/O", &offenders);
+}
+
+#[test]
+fn the_verifier_has_no_import_cycle() {
+    assert_none(
+        "modules of the verifier import each other in a cycle",
+        &Imports::of("verifier/src").cycles(),
+    );
 }
 
 #[test]

@@ -58,6 +58,7 @@ fn the_defaults_of_the_settings_are_those_of_the_server() {
         (variables::EMAILS_ENABLED, "true"),
         (variables::SMTP_HOST, "smtp.example.com"),
         (variables::EMAILS_FROM_EMAIL, "auth@example.com"),
+        (variables::WORKLOAD_IDENTITY_ENABLED, "true"),
     ] {
         with_mail.insert(name.to_owned(), value.to_owned());
     }

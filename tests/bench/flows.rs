@@ -10,6 +10,7 @@ use http::{HeaderValue, Method, Request};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use latchkey_tests::app::{Session, path};
+use latchkey_tests::clients_file::TestClient;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -97,6 +98,29 @@ impl Flow for Introspect {
         let mut request = request(Method::POST, path::INTROSPECT, body);
         request.headers_mut().insert(CONTENT_TYPE, FORM);
         request.headers_mut().insert(AUTHORIZATION, self.authorization.clone());
+        request
+    }
+}
+
+/// `POST /token` by OAuth clients for themselves, each time another one.
+pub struct ClientTokens(Vec<HeaderValue>);
+
+impl ClientTokens {
+    /// By these clients.
+    pub fn new(clients: &[TestClient]) -> Self {
+        let authorization = |client: &TestClient| {
+            let credentials = STANDARD.encode(format!("{}:{}", client.id, client.secret));
+            HeaderValue::try_from(format!("Basic {credentials}")).expect("ASCII")
+        };
+        Self(clients.iter().map(authorization).collect())
+    }
+}
+
+impl Flow for ClientTokens {
+    fn request(&self, sequence: usize) -> Request<Full<Bytes>> {
+        let mut request = request(Method::POST, path::TOKEN, "grant_type=client_credentials");
+        request.headers_mut().insert(CONTENT_TYPE, FORM);
+        request.headers_mut().insert(AUTHORIZATION, self.0[sequence % self.0.len()].clone());
         request
     }
 }

@@ -61,6 +61,8 @@ pub enum Row {
     Verify,
     /// POST /introspect, and a plain axum response
     Introspect,
+    /// POST /token with client_credentials, and a plain axum response
+    ClientTokens,
     /// POST /refresh, and a bare durable transaction
     Refresh,
     /// POST /logout, and a bare durable transaction

@@ -9,7 +9,8 @@ const UTILISATION: f64 = 0.7;
 const MEGA: f64 = 1e6;
 
 /// The request and the rate of each question.
-const QUESTIONS: [(&str, f64); 4] = [("login", 1e3), ("login", 1e4), ("refresh", 1e4), ("/me", 1e6)];
+const QUESTIONS: [(&str, f64); 5] =
+    [("login", 1e3), ("login", 1e4), ("refresh", 1e4), ("client token", 1e4), ("/me", 1e6)];
 
 /// The section.
 pub fn section(results: &Results) -> String {

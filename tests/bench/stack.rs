@@ -9,6 +9,7 @@ use std::sync::{Arc, LazyLock};
 use anyhow::Context;
 use chrono::Utc;
 use latchkey_tests::app::{ISSUER, Session, path};
+use latchkey_tests::clients_file::{ClientsFile, TestClient};
 use latchkey_tests::forged_tokens::Forged;
 use latchkey_tests::key_set::{self, KeyFile};
 use latchkey_tests::pgbouncer::PgBouncer;
@@ -24,7 +25,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::data::{PASSWORD, Size};
-use crate::flows::{Introspect, Login, Logout, Read, Refresh};
+use crate::flows::{ClientTokens, Introspect, Login, Logout, Read, Refresh};
 use crate::instance::Instance;
 use crate::load::{Flow, Load, Pace, Report};
 use crate::options::{Options, RedisKind};
@@ -48,6 +49,9 @@ pub struct Stack {
     stores: Stores,
     pub postgres: Option<Instance>,
     _keys: KeyFile,
+    _clients_file: ClientsFile,
+    /// The registered OAuth clients.
+    clients: Vec<TestClient>,
     key: Value,
     folder: TempDir,
     size: Size,
@@ -64,6 +68,9 @@ pub struct Stack {
 /// The number of tokens with which applications read profiles in a load.
 const READERS: i64 = 4_000;
 
+/// The number of OAuth clients in the registry.
+const CLIENTS: usize = 100;
+
 /// More than there are connections.
 const REFRESHERS: i64 = 1_000;
 
@@ -74,14 +81,22 @@ pub enum Call {
     Me,
     Verify,
     Introspect,
+    ClientToken,
     Refresh,
     Logout,
 }
 
 impl Call {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Login, Self::Me, Self::Verify, Self::Introspect, Self::Refresh, Self::Logout];
+    pub const ALL: [Self; 7] = [
+        Self::Login,
+        Self::Me,
+        Self::Verify,
+        Self::Introspect,
+        Self::ClientToken,
+        Self::Refresh,
+        Self::Logout,
+    ];
 
     /// The request.
     pub fn name(self) -> &'static str {
@@ -90,6 +105,7 @@ impl Call {
             Self::Me => "/me",
             Self::Verify => "/verify",
             Self::Introspect => "introspection",
+            Self::ClientToken => "client token",
             Self::Refresh => "refresh",
             Self::Logout => "logout",
         }
@@ -99,7 +115,7 @@ impl Call {
     pub fn connections(self) -> usize {
         match self {
             Self::Login => 16,
-            Self::Me | Self::Verify | Self::Introspect => 32,
+            Self::Me | Self::Verify | Self::Introspect | Self::ClientToken => 32,
             Self::Refresh | Self::Logout => 64,
         }
     }
@@ -134,6 +150,10 @@ impl Stack {
         });
         let key = key_set::of_this_process().clone();
         let keys = KeyFile::new(std::slice::from_ref(&key));
+        let clients: Vec<TestClient> = (0..CLIENTS)
+            .map(|number| TestClient::new(&format!("load-client-{number}"), &["orders:read"]))
+            .collect();
+        let clients_file = ClientsFile::new(&clients);
         let port = pooler.as_ref().map_or(postgres.port(), PgBouncer::port);
         let redis = match &stores {
             Stores::Single(redis) => redis.url(),
@@ -145,6 +165,7 @@ impl Stack {
             ("REDIS_URL", redis),
             ("ISSUER_URL", ISSUER.to_owned()),
             ("JWT_KEYS_FILE", keys.path().display().to_string()),
+            ("CLIENTS_FILE", clients_file.path().display().to_string()),
             ("INTROSPECTION_CLIENT_ID", CLIENT.0.to_owned()),
             ("INTROSPECTION_CLIENT_SECRET", CLIENT.1.to_owned()),
         ];
@@ -156,6 +177,8 @@ impl Stack {
             stores,
             postgres: Some(postgres),
             _keys: keys,
+            _clients_file: clients_file,
+            clients,
             key,
             folder,
             size,
@@ -272,6 +295,7 @@ impl Stack {
             Call::Me => Arc::new(Read::new(path::ME, readers)),
             Call::Verify => Arc::new(Read::new(path::VERIFY, readers)),
             Call::Introspect => Arc::new(Introspect::new(CLIENT, readers)),
+            Call::ClientToken => Arc::new(ClientTokens::new(&self.clients)),
             Call::Refresh => Arc::new(Refresh::new(self.sessions(REFRESHERS).await?)),
             Call::Logout => Arc::new(Logout(self.sessions(logouts).await?)),
         })

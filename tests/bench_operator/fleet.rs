@@ -24,7 +24,7 @@ const CORRECT_WITHIN: Duration = Duration::from_secs(30);
 /// The objects of each AuthService, by kind: two replicas, external stores, e-mail.
 const OWNED: [(&str, &str, &str, usize); 8] = [
     ("", "v1", "ServiceAccount", 1),
-    ("", "v1", "ConfigMap", 1),
+    ("", "v1", "ConfigMap", 2),
     ("", "v1", "Secret", 2),
     ("", "v1", "Service", 2),
     ("batch", "v1", "Job", 1),
@@ -38,7 +38,8 @@ pub fn name(number: usize) -> String {
     format!("auth-{number}")
 }
 
-fn namespace(number: usize) -> String {
+/// Its namespace.
+pub fn namespace(number: usize) -> String {
     format!("team-{}", number / PER_NAMESPACE)
 }
 

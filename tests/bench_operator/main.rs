@@ -1,10 +1,12 @@
 //! A thousand AuthServices on one real API server: the time until all objects are correct, the cost of a restart and of
-//! the steady state, and the memory of the operator. Prints each figure with its target. `make bench-operator` runs it
-//! with a release build; it is not a test, and only fails on errors.
+//! the steady state, and the memory of the operator. Then the same with a thousand AuthClients of one AuthService. Prints
+//! each figure with its target. `make bench-operator` runs it with a release build; it is not a test, and only fails on
+//! errors.
 
 mod api_server_metrics;
 mod broken;
 mod calibration;
+mod clients;
 mod costs;
 mod fleet;
 mod profile;
@@ -57,12 +59,17 @@ fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let sizes = std::env::var("LATCHKEY_BENCH_SIZES").unwrap_or_default();
     let sizes: Vec<usize> = sizes.split_whitespace().filter_map(|size| size.parse().ok()).collect();
-    if sizes.is_empty() {
-        runtime.block_on(bench(number("LATCHKEY_BENCH_COUNT", 1000)));
-        return;
+    let count = number("LATCHKEY_BENCH_COUNT", 1000);
+    if !sizes.is_empty() {
+        let all: Vec<Costs> = sizes.into_iter().map(|size| runtime.block_on(bench(size))).collect();
+        Costs::print(&all);
+    } else if count > 0 {
+        runtime.block_on(bench(count));
     }
-    let all: Vec<Costs> = sizes.into_iter().map(|size| runtime.block_on(bench(size))).collect();
-    Costs::print(&all);
+    let clients = std::env::var("LATCHKEY_BENCH_CLIENTS").unwrap_or_default();
+    for count in clients.split_whitespace().filter_map(|count| count.parse().ok()) {
+        runtime.block_on(clients::bench(count));
+    }
 }
 
 async fn bench(count: usize) -> Costs {

@@ -19,6 +19,12 @@ pub struct Addresses {
 }
 
 impl Addresses {
+    /// Those of this process, which separates two concurrent runs on one machine.
+    pub fn of_this_process() -> Self {
+        let [.., low] = std::process::id().to_be_bytes();
+        Self { first: 128 + (low & 63) }
+    }
+
     /// The address of the pods of the AuthService of this name, which ends in its number.
     pub fn of(&self, name: &str) -> String {
         let number: usize = name.rsplit('-').next().and_then(|text| text.parse().ok()).unwrap_or(0);
@@ -35,9 +41,7 @@ pub struct Servers {
 impl Servers {
     /// Listens for `count` AuthServices and follows the keys of each.
     pub async fn start(client: Client, count: usize) -> Self {
-        let [.., low] = std::process::id().to_be_bytes();
-        // Separates two concurrent runs on one machine.
-        let addresses = Addresses { first: 128 + (low & 63) };
+        let addresses = Addresses::of_this_process();
         let mut ports = HashMap::new();
         for number in 0..count {
             let name = crate::fleet::name(number);

@@ -12,6 +12,8 @@ use crate::user::{body, pause, username};
 /// The account of the first superuser.
 pub const ROOT: Account = 0;
 const AUDIT: &str = "/api/v1/audit?limit=5";
+/// The group whose members read the audit log.
+const AUDITORS: &str = "auditors";
 
 /// The first superuser.
 pub struct Administrator {
@@ -65,6 +67,8 @@ impl Administrator {
             }
         }
         self.deputy = self.ids.pop();
+        let group = json!({ "name": AUDITORS, "permissions": ["audit.read"] });
+        self.act(Method::POST, path::GROUPS, Op::CreateGroup, ROOT, Some(&group)).await;
     }
 
     /// Administers until `stop`. Leaves all accounts active.
@@ -122,22 +126,20 @@ impl Administrator {
         }
     }
 
-    /// Makes an account a superuser for a moment. Afterwards no replica lets it read the audit log.
+    /// Makes an account a superuser or a member of the auditors for a moment. Afterwards no replica lets it read the
+    /// audit log.
     async fn test_deputy(&mut self) {
         let Some((account, id)) = self.deputy else { return };
         let login = (username(account), crate::user::password(account, 1));
         let Some(tokens) = self.client.log_in(account, (&login.0, &login.1), 1).await.tokens() else {
             return;
         };
-        if self
-            .set((account, id), Op::SetSuperuser { superuser: true }, json!({ "is_superuser": true }))
-            .await
-        {
+        let by_group = self.client.random.happens(50);
+        if self.promote((account, id), by_group, true).await {
             self.client.act((Method::GET, AUDIT), Op::ReadAudit, account, &tokens, None).await;
         }
         for _ in 0..400 {
-            let demotion = json!({ "is_superuser": false });
-            if self.set((account, id), Op::SetSuperuser { superuser: false }, demotion).await {
+            if self.promote((account, id), by_group, false).await {
                 break;
             }
             pause(250).await;
@@ -146,5 +148,16 @@ impl Administrator {
             self.client.act((Method::GET, AUDIT), Op::ReadAudit, account, &tokens, None).await;
         }
         self.client.act((Method::POST, path::LOGOUT), Op::Logout, account, &tokens, None).await;
+    }
+
+    /// Grants the privilege to read the audit log, or withdraws it.
+    async fn promote(&mut self, (account, id): (Account, i64), by_group: bool, grant: bool) -> bool {
+        if !by_group {
+            let change = json!({ "is_superuser": grant });
+            return self.set((account, id), Op::SetSuperuser { superuser: grant }, change).await;
+        }
+        let path = format!("{}/{AUDITORS}/members/{id}", path::GROUPS);
+        let method = if grant { Method::PUT } else { Method::DELETE };
+        self.act(method, &path, Op::SetMember { member: grant }, account, None).await.0
     }
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::history::{Account, Endpoint, Grant, Op, Outcome, Record};
 use crate::random::Random;
-use crate::world::{CLIENT, World, client_secret};
+use crate::world::{CLIENT, ClientToken, Credential, World, client_secret};
 
 /// When a client gives up. Far above the limit of 5 s, so that the record has the true duration of a late response.
 const GIVE_UP: Duration = Duration::from_secs(15);
@@ -57,6 +57,18 @@ impl Reply {
     pub fn tokens(&self) -> Option<Tokens> {
         tokens_in(&self.body)
     }
+
+    /// The token of an OAuth client in the body.
+    pub fn client_token(&self) -> Option<ClientToken> {
+        client_token_in(&self.body)
+    }
+}
+
+fn client_token_in(body: &Value) -> Option<ClientToken> {
+    let access = body["access_token"].as_str()?.to_owned();
+    let claims = claims(&access)?;
+    let id = |name: &str| claims[name].as_str()?.parse().ok();
+    Some(ClientToken { id: id("jti")?, credential: id("cred")?, access })
 }
 
 fn tokens_in(body: &Value) -> Option<Tokens> {
@@ -124,13 +136,16 @@ impl Client {
             .flatten()
             .map(|tokens| Grant { session: tokens.session, refresh: tokens.refresh_id });
         let accepted = match (op, status) {
-            (Op::Use(Endpoint::Introspect), 200) => body["active"].as_bool(),
-            (Op::Use(Endpoint::Introspect), _) => None,
+            (
+                Op::Use(Endpoint::Introspect) | Op::UseClientToken { endpoint: Endpoint::Introspect, .. },
+                status,
+            ) => body["active"].as_bool().filter(|_| status == 200),
             (Op::Login { .. }, 400..=403) | (_, 401) => Some(false),
             (_, 200..=299) => Some(true),
             _ => None,
         };
-        let session = session.or(grant.map(|grant| grant.session));
+        let issued = matches!(op, Op::ClientToken { .. }).then(|| client_token_in(&body)).flatten();
+        let session = session.or(grant.map(|grant| grant.session)).or(issued.map(|token| token.id));
         let record = Record { id, op, account, session, replica, start, end, outcome, accepted, grant };
         recorder.push(record.clone());
         Reply { record, body }
@@ -162,20 +177,74 @@ impl Client {
         (session, access): (Uuid, &str),
     ) -> Reply {
         let replica = replica.unwrap_or_else(|| self.world.choose_replica(&mut self.random));
+        let prepared = self.presented((endpoint, replica), Op::Use(endpoint), account, access);
+        self.send(Prepared { session: Some(session), ..prepared }).await
+    }
+
+    fn presented(
+        &self,
+        (endpoint, replica): (Endpoint, usize),
+        op: Op,
+        account: Account,
+        access: &str,
+    ) -> Prepared {
         let (method, path) = match endpoint {
             Endpoint::Me => (Method::GET, path::ME),
             Endpoint::Verify => (Method::GET, path::VERIFY),
             Endpoint::Sessions => (Method::GET, path::SESSIONS),
             Endpoint::Introspect => (Method::POST, path::INTROSPECT),
         };
-        let prepared = self.prepare_at(replica, method, path, Op::Use(endpoint), account);
+        let prepared = self.prepare_at(replica, method, path, op, account);
         let builder = prepared.builder;
         let builder = if endpoint == Endpoint::Introspect {
             builder.basic_auth(CLIENT, Some(client_secret())).form(&[("token", access)])
         } else {
             builder.bearer_auth(access)
         };
-        self.send(Prepared { builder, session: Some(session), ..prepared }).await
+        Prepared { builder, ..prepared }
+    }
+
+    /// Requests a token of an OAuth client for itself, at a replica or at any.
+    pub async fn request_client_token(
+        &mut self,
+        replica: Option<usize>,
+        (account, id): (Account, &str),
+        credential: &Credential,
+    ) -> Reply {
+        let replica = replica.unwrap_or_else(|| self.world.choose_replica(&mut self.random));
+        let op = Op::ClientToken { credential: credential.id };
+        let prepared = self.prepare_at(replica, Method::POST, path::TOKEN, op, account);
+        let builder = prepared.builder.basic_auth(id, Some(&credential.secret));
+        let builder = builder.form(&[("grant_type", "client_credentials")]);
+        self.send(Prepared { builder, ..prepared }).await
+    }
+
+    /// Presents a token of an OAuth client at a replica, or at any.
+    pub async fn present_of_client(
+        &mut self,
+        replica: Option<usize>,
+        account: Account,
+        token: &ClientToken,
+    ) -> Reply {
+        let replica = replica.unwrap_or_else(|| self.world.choose_replica(&mut self.random));
+        let endpoint = *self.random.pick(&[Endpoint::Verify, Endpoint::Introspect]);
+        let op = Op::UseClientToken { endpoint, credential: token.credential };
+        let prepared = self.presented((endpoint, replica), op, account, &token.access);
+        self.send(Prepared { session: Some(token.id), ..prepared }).await
+    }
+
+    /// An OAuth client revokes one of its tokens.
+    pub async fn revoke_client_token(
+        &mut self,
+        (account, id): (Account, &str),
+        credential: &Credential,
+        token: &ClientToken,
+    ) -> Reply {
+        let op = Op::RevokeClientToken { token: token.id, credential: credential.id };
+        let prepared = self.prepare(Method::POST, path::REVOKE, op, account);
+        let builder = prepared.builder.basic_auth(id, Some(&credential.secret));
+        let builder = builder.form(&[("token", token.access.as_str())]);
+        self.send(Prepared { builder, session: Some(token.id), ..prepared }).await
     }
 
     pub async fn refresh(&mut self, account: Account, tokens: &Tokens) -> Reply {
@@ -209,11 +278,30 @@ impl Client {
         self.send(Prepared { builder: prepared.builder.json(body), ..prepared }).await
     }
 
+    fn ready_replicas(&self) -> Vec<usize> {
+        (0..self.world.replicas.len()).filter(|number| self.world.replicas[*number].is_ready()).collect()
+    }
+
+    /// Presents tokens and secrets of an OAuth client, which are to be refused, to every replica that takes requests.
+    pub async fn probe_client_everywhere(
+        &mut self,
+        (account, id): (Account, &str),
+        tokens: &[ClientToken],
+        credentials: &[Credential],
+    ) {
+        for replica in self.ready_replicas() {
+            for token in tokens {
+                self.present_of_client(Some(replica), account, token).await;
+            }
+            for credential in credentials {
+                self.request_client_token(Some(replica), (account, id), credential).await;
+            }
+        }
+    }
+
     /// Presents the access token of an ended session to every replica that takes requests.
     pub async fn probe_everywhere(&mut self, account: Account, token: (Uuid, &str)) {
-        let replicas: Vec<_> =
-            (0..self.world.replicas.len()).filter(|number| self.world.replicas[*number].is_ready()).collect();
-        let probes = replicas.into_iter().map(|replica| {
+        let probes = self.ready_replicas().into_iter().map(|replica| {
             let endpoint = *self.random.pick(&[Endpoint::Me, Endpoint::Verify, Endpoint::Introspect]);
             let mut client = self.clone();
             async move { client.present(endpoint, Some(replica), account, token).await }

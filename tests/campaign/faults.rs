@@ -41,6 +41,7 @@ pub enum Fault {
     SmtpRefusing,
     SmtpDropping,
     KeyFileCorrupt,
+    RegistryFileCorrupt,
     ClientsCutInResponse,
     TricklingClients,
     TenTimesTheLoad,
@@ -54,6 +55,7 @@ pub enum Group {
     Postgres,
     Smtp,
     Keys,
+    Registry,
     Clients,
 }
 
@@ -67,7 +69,7 @@ pub struct Durations {
 }
 
 impl Fault {
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::ReplicaKilled,
         Self::ReplicasRolled,
         Self::ReplicaFrozen,
@@ -95,6 +97,7 @@ impl Fault {
         Self::SmtpRefusing,
         Self::SmtpDropping,
         Self::KeyFileCorrupt,
+        Self::RegistryFileCorrupt,
         Self::ClientsCutInResponse,
         Self::TricklingClients,
         Self::TenTimesTheLoad,
@@ -125,6 +128,7 @@ impl Fault {
             | Self::ReplicationStopped => Group::Postgres,
             Self::SmtpHanging | Self::SmtpRefusing | Self::SmtpDropping => Group::Smtp,
             Self::KeyFileCorrupt => Group::Keys,
+            Self::RegistryFileCorrupt => Group::Registry,
             Self::ClientsCutInResponse | Self::TricklingClients | Self::TenTimesTheLoad => Group::Clients,
         }
     }
@@ -138,6 +142,8 @@ impl Fault {
             Self::TenTimesTheLoad => {
                 matches!(op, Op::Register | Op::Login { .. } | Op::ChangePassword { .. } | Op::Reset { .. })
             }
+            // A replica that starts meanwhile knows no clients.
+            Self::RegistryFileCorrupt => op.credential().is_some(),
             other => other.group() == Group::Postgres,
         }
     }
@@ -200,6 +206,17 @@ impl World {
                 self.keys.replace_text("{ \"keys\": [ { \"kty\"");
                 tokio::time::sleep(duration).await;
                 self.keys.replace(&self.key_set);
+            }
+            Group::Registry => {
+                // The lock delays changes of the registry, as an absent operator would.
+                let registry = self.registry.lock().await;
+                for file in &self.client_files {
+                    file.replace_bytes(b"{ \"format\": 1, \"clients\": [");
+                }
+                tokio::time::sleep(duration).await;
+                for file in &self.client_files {
+                    file.replace_bytes(&registry);
+                }
             }
             Group::Clients => self.disturb_clients(fault, duration).await,
         }

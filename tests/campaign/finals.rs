@@ -32,13 +32,14 @@ pub async fn read(world: &World) -> Finals {
     let _ = tokio::time::timeout(DELIVERY, emptied).await;
 
     let mut finals = Finals::default();
-    let sql =
-        "SELECT username, is_active, is_superuser, email_verified_at IS NOT NULL AS is_verified FROM users";
+    let sql = "SELECT username, is_active, is_superuser, email_verified_at IS NOT NULL AS is_verified,
+             EXISTS (SELECT FROM memberships WHERE user_id = users.id) AS is_auditor FROM users";
     for row in sqlx::query(sql).fetch_all(&mut connection).await.expect(sql) {
         let state = FinalAccount {
             is_active: row.get("is_active"),
             is_superuser: row.get("is_superuser"),
             is_verified: row.get("is_verified"),
+            is_auditor: row.get("is_auditor"),
         };
         finals.accounts.insert(account_of(row.get("username")), state);
     }
@@ -46,6 +47,9 @@ pub async fn read(world: &World) -> Finals {
                    AND NOT EXISTS (SELECT FROM revocations WHERE session_id = sessions.id)";
     let live: Vec<Uuid> = sqlx::query_scalar(sql).fetch_all(&mut connection).await.expect(sql);
     finals.live_sessions = live.into_iter().collect();
+    let sql = "SELECT session_id FROM revocations";
+    let revocations: Vec<Uuid> = sqlx::query_scalar(sql).fetch_all(&mut connection).await.expect(sql);
+    finals.revocations = revocations.into_iter().collect();
     let sql = "SELECT DISTINCT request_id FROM audit_events WHERE request_id LIKE 'c%'";
     let audited: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut connection).await.expect(sql);
     finals.audited = audited.iter().filter_map(|id| id[1..].parse().ok()).collect::<HashSet<_>>();

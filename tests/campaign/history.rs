@@ -52,6 +52,37 @@ pub enum Op {
     },
     EndSessions,
     ReadAudit,
+    CreateGroup,
+    /// Adds the account to the group whose members read the audit log, or removes it.
+    SetMember {
+        member: bool,
+    },
+    /// An OAuth client requests a token for itself with this credential.
+    ClientToken {
+        credential: Uuid,
+    },
+    /// Presents a token of an OAuth client that was issued for this credential.
+    UseClientToken {
+        endpoint: Endpoint,
+        credential: Uuid,
+    },
+    /// An OAuth client authenticates with this credential and revokes one of its tokens.
+    RevokeClientToken {
+        token: Uuid,
+        credential: Uuid,
+    },
+}
+
+impl Op {
+    /// The credential of an OAuth client that the request depends on.
+    pub fn credential(self) -> Option<Uuid> {
+        match self {
+            Self::ClientToken { credential }
+            | Self::UseClientToken { credential, .. }
+            | Self::RevokeClientToken { credential, .. } => Some(credential),
+            _ => None,
+        }
+    }
 }
 
 /// An endpoint that accepts or refuses an access token.
@@ -91,7 +122,7 @@ pub struct Record {
     pub op: Op,
     /// The account that the operation is about.
     pub account: Account,
-    /// The session of the presented token.
+    /// The session of the presented token, or the id of the token if it is that of an OAuth client.
     pub session: Option<Uuid>,
     #[expect(dead_code, reason = "shown with a violation")]
     pub replica: usize,
@@ -146,10 +177,25 @@ pub struct SentMail {
 
 /// An account as the database has it at the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "columns of the database")]
 pub struct FinalAccount {
     pub is_active: bool,
     pub is_superuser: bool,
     pub is_verified: bool,
+    /// Whether it is in the group whose members read the audit log.
+    pub is_auditor: bool,
+}
+
+/// A registry of OAuth clients that was written for the replicas.
+#[derive(Debug, Clone)]
+pub struct RegistryVersion {
+    pub serial: u64,
+    /// Before the file of the first replica was replaced.
+    pub written: Moment,
+    /// When every replica had reported this serial or a higher one, if that was observed.
+    pub loaded: Option<Moment>,
+    /// The ids of all credentials in it. They are never used again.
+    pub credentials: HashSet<Uuid>,
 }
 
 /// The state after all faults were repaired.
@@ -158,6 +204,8 @@ pub struct Finals {
     pub accounts: HashMap<Account, FinalAccount>,
     /// The sessions that have not ended.
     pub live_sessions: HashSet<Uuid>,
+    /// The revoked sessions and tokens of OAuth clients.
+    pub revocations: HashSet<Uuid>,
     /// The ids of the requests in the audit log.
     pub audited: HashSet<u64>,
     /// What the SMTP server has received, duplicates included.
@@ -177,6 +225,8 @@ pub struct Finals {
 pub struct History {
     pub records: Vec<Record>,
     pub faults: Vec<FaultWindow>,
+    /// In the order of their serials.
+    pub registries: Vec<RegistryVersion>,
     pub finals: Finals,
     /// By how much the machine stalled, by time.
     pub stalls: crate::canary::Stalls,
@@ -188,6 +238,7 @@ pub struct Recorder {
     begun: Instant,
     records: Mutex<Vec<Record>>,
     faults: Mutex<Vec<FaultWindow>>,
+    registries: Mutex<Vec<RegistryVersion>>,
     next_id: std::sync::atomic::AtomicU64,
 }
 
@@ -198,6 +249,7 @@ impl Recorder {
             begun: Instant::now(),
             records: Mutex::default(),
             faults: Mutex::default(),
+            registries: Mutex::default(),
             next_id: std::sync::atomic::AtomicU64::new(1),
         }
     }
@@ -220,6 +272,26 @@ impl Recorder {
 
     pub fn push_fault(&self, window: FaultWindow) {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner).push(window);
+    }
+
+    /// Records a registry that is about to be written.
+    pub fn push_registry(&self, serial: u64, credentials: HashSet<Uuid>) {
+        let version = RegistryVersion { serial, written: self.now(), loaded: None, credentials };
+        self.registries.lock().unwrap_or_else(PoisonError::into_inner).push(version);
+    }
+
+    /// Records that every replica has reported this serial or a higher one.
+    pub fn note_loaded(&self, serial: u64) {
+        let now = self.now();
+        let mut registries = self.registries.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(version) = registries.iter_mut().find(|version| version.serial == serial) {
+            version.loaded.get_or_insert(now);
+        }
+    }
+
+    /// Takes the registries.
+    pub fn take_registries(&self) -> Vec<RegistryVersion> {
+        std::mem::take(&mut *self.registries.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub fn count(&self) -> usize {

@@ -25,6 +25,9 @@ pub fn keep(seed: u64, history: &History, violations: &[Violation]) {
     for window in &history.faults {
         let _ = writeln!(text, "FAULT {window:?}");
     }
+    for version in &history.registries {
+        let _ = writeln!(text, "REGISTRY {version:?}");
+    }
     let _ = writeln!(text, "{:?}", history.stalls);
     for line in &history.finals.warnings {
         let _ = writeln!(text, "LOG {line}");

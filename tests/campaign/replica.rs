@@ -25,6 +25,7 @@ pub struct Replica {
     shared: Arc<Shared>,
     /// Between the clients and the API.
     pub proxy: Proxy,
+    http: reqwest::Client,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -68,8 +69,10 @@ impl Replica {
             logs: std::sync::Mutex::default(),
         });
         shared.ensure_running().await;
-        let tasks = vec![tokio::spawn(watch(Arc::clone(&shared)))];
-        Self { shared, proxy: Proxy::to(api), tasks }
+        let http =
+            reqwest::Client::builder().timeout(Duration::from_secs(2)).build().expect("an HTTP client");
+        let tasks = vec![tokio::spawn(watch(Arc::clone(&shared), http.clone()))];
+        Self { shared, proxy: Proxy::to(api), http, tasks }
     }
 
     /// Whether a client may choose it.
@@ -79,6 +82,12 @@ impl Replica {
 
     pub fn is_ready(&self) -> bool {
         self.shared.is_ready.load(Ordering::Relaxed)
+    }
+
+    /// The serial of the registry of OAuth clients that it reports; `None` if it does not respond or has loaded none.
+    pub async fn loaded_serial(&self) -> Option<u64> {
+        let answer = self.http.get(format!("{}/status", self.shared.management)).send().await.ok()?;
+        answer.json::<serde_json::Value>().await.ok()?["clients"]["serial"].as_u64()
     }
 
     /// Kills it, and starts it again after a while.
@@ -176,8 +185,7 @@ impl Shared {
     }
 }
 
-async fn watch(shared: Arc<Shared>) {
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(2)).build().expect("an HTTP client");
+async fn watch(shared: Arc<Shared>, client: reqwest::Client) {
     let url = format!("{}/readyz", shared.management);
     loop {
         tokio::time::sleep(POLL).await;

@@ -8,6 +8,7 @@ use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Administrator;
+use crate::application::{self, Application};
 use crate::canary::Canary;
 use crate::checker::{Promise, Violation, check, lost_to_grace_period};
 use crate::client::Client;
@@ -15,6 +16,7 @@ use crate::faults::{Durations, Fault};
 use crate::finals;
 use crate::history::{History, Op, Outcome, Record};
 use crate::random::Random;
+use crate::registry::Registrar;
 use crate::user::User;
 use crate::world::{Plan, World};
 
@@ -61,6 +63,8 @@ pub async fn run(seed: u64, form: Form) -> Report {
     // The first half exists before any fault, and the last of these is the deputy. The others register.
     let created: Vec<_> = (1..=form.users / 2).collect();
     administrator.create(&created).await;
+    let mut registrar = Registrar::new(client(500));
+    registrar.register_all().await;
 
     let stop = CancellationToken::new();
     let deputy = form.users / 2;
@@ -73,6 +77,12 @@ pub async fn run(seed: u64, form: Form) -> Report {
     });
     let users: Vec<_> = users.collect();
     let administration = tokio::spawn(administrator.live(stop.clone()));
+    let registration = tokio::spawn(registrar.live(stop.clone()));
+    let applications: Vec<_> = application::accounts()
+        .map(|account| {
+            tokio::spawn(Application::new(account, client(account.into())).live(stop.clone(), form.pace))
+        })
+        .collect();
     disturb(&world, &mut random, form, seed).await;
     let is_ready = world.wait_until_ready(Duration::from_secs(30)).await;
     // All dependencies are there: what follows has no excuse but the recovery.
@@ -86,6 +96,10 @@ pub async fn run(seed: u64, form: Form) -> Report {
     }
     let users = join_all(users).await.into_iter().filter_map(|user| user.expect("a user does not panic"));
     administration.await.expect("an administrator does not panic");
+    registration.await.expect("the registrar does not panic");
+    for application in join_all(applications).await {
+        application.expect("an application does not panic").check_finally().await;
+    }
     let mut users: Vec<_> = users.collect();
     for user in &mut users {
         user.check_finally().await;
@@ -93,8 +107,9 @@ pub async fn run(seed: u64, form: Form) -> Report {
     let mut finals = finals::read(&world).await;
     let stalls = canary.stalls();
     let (records, faults) = world.recorder.take();
+    let registries = world.recorder.take_registries();
     finals::stop(&world, &mut finals).await;
-    let history = History { records, faults, finals, stalls };
+    let history = History { records, faults, registries, finals, stalls };
     violations.extend(check(&history));
     crate::keep::keep(seed, &history, &violations);
     summarise(seed, plan, &history, violations)

@@ -5,6 +5,7 @@ use std::sync::{Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use latchkey_tests::app::{ISSUER, SUPERUSER, superuser_password};
+use latchkey_tests::clients_file::{ClientsFile, compressed};
 use latchkey_tests::key_set::{self, KeyFile};
 use latchkey_tests::logs::SECRET_MARK;
 use latchkey_tests::server::{Variables, shift_clock};
@@ -56,6 +57,32 @@ pub struct Known {
     pub access: String,
 }
 
+/// The serial of the registry without clients with which the replicas start.
+pub const FIRST_SERIAL: u64 = 1;
+
+/// A secret of an OAuth client.
+#[derive(Debug, Clone)]
+pub struct Credential {
+    pub id: Uuid,
+    pub secret: String,
+}
+
+/// A token of an OAuth client.
+#[derive(Debug, Clone)]
+pub struct ClientToken {
+    pub id: Uuid,
+    pub credential: Uuid,
+    pub access: String,
+}
+
+/// An OAuth client as its application knows it.
+#[derive(Debug, Clone, Default)]
+pub struct KnownClient {
+    /// Those that every replica has loaded, the newest first.
+    pub credentials: Vec<Credential>,
+    pub tokens: Vec<ClientToken>,
+}
+
 /// A running setup.
 #[derive(Debug)]
 pub struct World {
@@ -66,7 +93,13 @@ pub struct World {
     pub mail_proxy: Proxy,
     pub keys: KeyFile,
     pub key_set: Vec<Value>,
+    /// The file with the OAuth clients of each replica.
+    pub client_files: Vec<ClientsFile>,
+    /// The newest registry, which is in all files unless it is being written.
+    pub registry: Mutex<Vec<u8>>,
     pub recorder: Recorder,
+    /// What the applications know of each OAuth client.
+    clients: StdMutex<HashMap<Account, KnownClient>>,
     /// The sessions of each account, so that an administrator's revocation can be tested with the user's tokens.
     directory: StdMutex<HashMap<Account, Vec<Known>>>,
 }
@@ -102,11 +135,13 @@ impl World {
         let smtp_port = variables["SMTP_PORT"].parse().expect("a port");
         let mail_proxy = Proxy::to(smtp_port);
         variables.insert("SMTP_PORT".to_owned(), mail_proxy.port().to_string());
+        let client_files: Vec<_> = (0..plan.replicas).map(|_| ClientsFile::new(&[])).collect();
         let mut replicas = Vec::new();
         for number in 0..plan.replicas {
             let mut variables = variables.clone();
             variables.insert("DATABASE_URL".to_owned(), databases.url(number));
             variables.insert("REDIS_URL".to_owned(), caches.url(number));
+            variables.insert("CLIENTS_FILE".to_owned(), client_files[number].path().display().to_string());
             if plan.clocks_differ {
                 shift_clock(&mut variables, ["+15s", "-15s"][number % 2]);
             }
@@ -120,7 +155,10 @@ impl World {
             mail_proxy,
             keys,
             key_set,
+            client_files,
+            registry: Mutex::new(compressed(FIRST_SERIAL, &[])),
             recorder: Recorder::new(),
+            clients: StdMutex::default(),
             directory: StdMutex::default(),
         };
         assert!(world.wait_until_ready(Duration::from_mins(1)).await, "the replicas are not ready");
@@ -158,6 +196,16 @@ impl World {
             known.remove(0);
         }
         known.push(Known { session, access: access.to_owned() });
+    }
+
+    /// What is known of an OAuth client.
+    pub fn client(&self, account: Account) -> KnownClient {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner).get(&account).cloned().unwrap_or_default()
+    }
+
+    /// Changes what is known of an OAuth client.
+    pub fn change_client<T>(&self, account: Account, change: impl FnOnce(&mut KnownClient) -> T) -> T {
+        change(self.clients.lock().unwrap_or_else(PoisonError::into_inner).entry(account).or_default())
     }
 
     pub fn known(&self, account: Account) -> Vec<Known> {

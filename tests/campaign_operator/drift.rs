@@ -33,6 +33,8 @@ pub const OBJECTS: [(&str, &str); 22] = [
     ("StatefulSet", "auth-postgres"),
     ("StatefulSet", "auth-redis"),
 ];
+/// The objects of [`crate::scenario::Scenario::StillWithClient`] that there are only with AuthClients.
+pub const OF_CLIENTS: [(&str, &str); 2] = [("Secret", "auth-clients"), ("Secret", "kept-oauth")];
 /// The Secrets that the operator does not generate again.
 const IRREPLACEABLE: [&str; 2] = ["auth-jwt-keys", "auth-postgres"];
 /// How long a writer writes that does not stop by itself.

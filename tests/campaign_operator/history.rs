@@ -13,6 +13,8 @@ pub enum Entry {
     Object(Version),
     /// A replica of the server has loaded exactly these keys.
     Loaded { replica: usize, kids: Vec<String> },
+    /// A replica of the server has loaded the registry of OAuth clients with this serial.
+    LoadedClients { replica: usize, serial: u64 },
     /// The plan asks for something that is forbidden otherwise.
     Permits(Permit),
 }
@@ -22,6 +24,8 @@ pub enum Entry {
 pub enum Permit {
     /// One replacement of all keys without a rotation.
     Revocation,
+    /// One new client secret in the Secret of this name.
+    ClientRotation { name: String },
     /// The object of this kind and name may be replaced, because the plan deletes it.
     Replacement { kind: String, name: String },
     /// The plan itself writes this object, which is foreign to the operator.
@@ -50,8 +54,13 @@ impl Version {
 
     /// The uid of the AuthService that owns it.
     pub fn owner(&self) -> &str {
+        self.owner_of_kind("AuthService")
+    }
+
+    /// The uid of the owner of this kind.
+    pub fn owner_of_kind(&self, kind: &str) -> &str {
         let owners = self.object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
-        let owner = owners.into_iter().flatten().find(|owner| owner["kind"] == "AuthService");
+        let owner = owners.into_iter().flatten().find(|owner| owner["kind"] == kind);
         owner.and_then(|owner| owner["uid"].as_str()).unwrap_or_default()
     }
 }

@@ -152,6 +152,15 @@ async fn a_restarted_operator_does_not_act_on_an_older_spec() {
     assert_kept(scenarios.into_iter().map(|scenario| (scenario, fault.clone()))).await;
 }
 
+/// A restarted operator must not register a deleted AuthClient again, or an older spec of one, although an API server that
+/// lags behind serves it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_restarted_operator_does_not_register_by_an_older_list() {
+    let fault = Fault::OlderList { resource: "authclients", lasts: Duration::from_secs(3) };
+    let scenarios = [Scenario::DeleteClient, Scenario::EditClient];
+    assert_kept(scenarios.into_iter().map(|scenario| (scenario, fault.clone()))).await;
+}
+
 /// The objects of a deleted AuthService are not created again while the watch does not show the deletion: they would have
 /// other passwords, and stand in the way of the new AuthService of that name.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

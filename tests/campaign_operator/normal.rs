@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use crate::history::Objects;
-use crate::replicas::key_set;
+use crate::replicas::{key_set, registry};
 
 /// The normalised objects, by kind and name.
 pub type Normal = BTreeMap<String, Value>;
@@ -16,13 +16,16 @@ pub type Normal = BTreeMap<String, Value>;
 /// Annotations by which a plan triggers reconciles.
 pub const TOUCHED: &str = "example.com/touched";
 
-/// Normalises the AuthService and the objects that it owns.
+/// Normalises the AuthService, its AuthClients and the objects that they own.
 pub fn normalise(namespace: &str, objects: &Objects) -> Normal {
     let mut normal = Normal::new();
     for ((kind, name), object) in objects {
-        let owned = |owner: &Value| owner["kind"] == "AuthService";
+        let owned = |owner: &Value| owner["kind"] == "AuthService" || owner["kind"] == "AuthClient";
         let owners = object["metadata"]["ownerReferences"].as_array();
-        if kind != "AuthService" && !owners.is_some_and(|owners| owners.iter().any(owned)) && !is_claim(kind)
+        if kind != "AuthService"
+            && kind != "AuthClient"
+            && !owners.is_some_and(|owners| owners.iter().any(owned))
+            && !is_claim(kind)
         {
             continue;
         }
@@ -84,6 +87,9 @@ fn strip(kind: &str, object: &mut Value) {
     }
     if let Some(annotations) = kept.get_mut("annotations").and_then(Value::as_object_mut) {
         annotations.remove(TOUCHED);
+        if let Some(time) = annotations.get_mut("latchkey.dev/rotated-at") {
+            *time = json!("a time");
+        }
     }
     let empty = |part: &Value| part.as_object().is_some_and(Map::is_empty);
     kept.retain(|_, part| !empty(part));
@@ -99,7 +105,9 @@ fn strip(kind: &str, object: &mut Value) {
     object["metadata"] = Value::Object(kept);
     match kind {
         "AuthService" => strip_status(object, &metadata["generation"]),
+        "AuthClient" => strip_client_status(object, &metadata["generation"]),
         "Secret" => strip_secret(object),
+        "ConfigMap" => strip_public_keys(object),
         "Service" => {
             for name in ["clusterIP", "clusterIPs"] {
                 if object["spec"][name] != json!("None") && object["spec"][name] != json!(["None"]) {
@@ -110,10 +118,19 @@ fn strip(kind: &str, object: &mut Value) {
         _ => {}
     }
     if kind != "AuthService"
+        && kind != "AuthClient"
         && let Some(members) = object.as_object_mut()
     {
         members.remove("status");
     }
+}
+
+/// Of the public keys, which are random, their algorithms stay.
+fn strip_public_keys(object: &mut Value) {
+    let Some(text) = object["data"].get_mut("jwks.json") else { return };
+    let set: Value = text.as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let keys = set["keys"].as_array().into_iter().flatten();
+    *text = keys.map(|key| key["alg"].clone()).collect();
 }
 
 /// The fields that the operator applies.
@@ -126,10 +143,10 @@ fn managed(metadata: &Value) -> Value {
     own.map(|entry| json!([entry["manager"], entry["subresource"], entry["fieldsV1"]])).collect()
 }
 
-fn strip_status(object: &mut Value, generation: &Value) {
-    let status = &object["status"];
+/// The conditions by type.
+fn conditions(status: &Value, generation: &Value) -> BTreeMap<String, Value> {
     let conditions = status["conditions"].as_array().into_iter().flatten();
-    let conditions: BTreeMap<String, Value> = conditions
+    conditions
         .map(|found| {
             let current = found["observedGeneration"] == *generation;
             (
@@ -137,7 +154,21 @@ fn strip_status(object: &mut Value, generation: &Value) {
                 json!([found["status"], found["reason"], current]),
             )
         })
-        .collect();
+        .collect()
+}
+
+fn strip_client_status(object: &mut Value, generation: &Value) {
+    let status = &object["status"];
+    object["status"] = json!({
+        "conditions": conditions(status, generation), "clientId": status["clientId"],
+        "secretName": status["secretName"], "rotated": status["secretRotatedAt"].is_string(),
+        "current": status["observedGeneration"] == *generation,
+    });
+}
+
+fn strip_status(object: &mut Value, generation: &Value) {
+    let status = &object["status"];
+    let conditions = conditions(status, generation);
     let keys: Vec<&Value> =
         status["signingKeys"].as_array().into_iter().flatten().map(|key| &key["phase"]).collect();
     object["status"] = json!({
@@ -153,6 +184,15 @@ fn strip_secret(object: &mut Value) {
         let keys: Vec<Value> = keys.map(|key| json!([key["alg"], key["latchkey_phase"]])).collect();
         json!({"keys": keys, "handled": set["latchkey_notes"]["handled"]})
     });
+    // A fault may cost a secret that was prepared and is no longer needed; it has an end.
+    let clients = registry(object).map(|registry| {
+        let clients = registry.into_clients().into_iter().map(|mut client| {
+            let credentials = std::mem::take(&mut client.credentials);
+            let without_end = credentials.iter().filter(|known| known.expires_at.is_none()).count();
+            json!([client, without_end])
+        });
+        clients.collect::<Value>()
+    });
     let generated = object["data"].get("salt").is_some() || object["data"].get("password").is_some();
     let Some(data) = object["data"].as_object_mut() else { return };
     for (name, value) in data {
@@ -160,6 +200,8 @@ fn strip_secret(object: &mut Value) {
         let text = String::from_utf8_lossy(&text).into_owned();
         *value = match (name.as_str(), &set) {
             ("keys.json", Some(set)) => set.clone(),
+            ("clients.json.gz", _) => clients.clone().unwrap_or_else(|| json!("damaged")),
+            ("client-secret", _) => json!("generated"),
             // Random, or with a random part.
             ("salt" | "password" | "url" | "valkey.conf", _) if generated => json!("generated"),
             _ => json!(text),

@@ -14,8 +14,9 @@ use tokio::task::JoinSet;
 
 use crate::history::{Entry, History, Version};
 
-/// The kinds that an AuthService can own here, and the AuthService itself.
-pub const KINDS: [(&str, &str, &str); 16] = [
+/// The kinds that an AuthService can own here, the AuthService itself, and its AuthClients.
+pub const KINDS: [(&str, &str, &str); 17] = [
+    ("latchkey.dev", "v1alpha1", "AuthClient"),
     ("latchkey.dev", "v1alpha1", "AuthService"),
     ("", "v1", "ConfigMap"),
     ("", "v1", "PersistentVolumeClaim"),

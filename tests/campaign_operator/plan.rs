@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use latchkey_tests::control_plane::Part;
 
-use crate::drift::{OBJECTS, deeds};
+use crate::drift::{OBJECTS, OF_CLIENTS, deeds};
 use crate::fault::{Calls, Failure, Fault, View};
 use crate::random::Random;
 use crate::scenario::Scenario;
@@ -37,7 +37,8 @@ impl fmt::Display for Plan {
 }
 
 /// The resources that the operator watches, and whose watches matter.
-pub const WATCHED: [&str; 12] = [
+pub const WATCHED: [&str; 13] = [
+    "authclients",
     "authservices",
     "configmaps",
     "deployments",
@@ -64,10 +65,12 @@ fn of_family(family: Family, random: &mut Random) -> Vec<(Scenario, Fault)> {
         );
     }
     if family == Family::Drift {
-        for (kind, name) in OBJECTS {
+        let of_service = OBJECTS.map(|object| (Scenario::Still, object));
+        let of_clients = OF_CLIENTS.map(|object| (Scenario::StillWithClient, object));
+        for (scenario, (kind, name)) in of_service.into_iter().chain(of_clients) {
             let fields: Vec<usize> = (0..FIELDS).map(|_| random.below(1000)).collect();
             let deeds = deeds(kind, &fields).into_iter();
-            plans.extend(deeds.map(|deed| (Scenario::Still, Fault::Drift { kind, name, deed })));
+            plans.extend(deeds.map(|deed| (scenario, Fault::Drift { kind, name, deed })));
         }
     }
     for scenario in Scenario::ALL {
@@ -100,17 +103,20 @@ fn of_family(family: Family, random: &mut Random) -> Vec<(Scenario, Fault)> {
                 }
             }
             Family::Drift | Family::Walk => {}
-            Family::Special if scenario == Scenario::Still => {}
+            Family::Special if scenario.is_still() => {}
             Family::Special => {
                 let mut lasts = || random.between(Duration::from_millis(500), Duration::from_secs(4));
                 let mut own = vec![
                     Fault::Away { lasts: lasts() },
                     Fault::Suspended { lasts: lasts() },
                     Fault::Restarted { after: lasts() / 4 },
-                    Fault::TwoOperators,
                     Fault::Outage { part: Part::ApiServer },
                     Fault::Outage { part: Part::Etcd },
                 ];
+                // Each of two operators would prepare a secret of its own, which the leader election prevents.
+                if scenario != Scenario::RotateClient {
+                    own.push(Fault::TwoOperators);
+                }
                 // A NetworkPolicy names the namespace of the operator, which is another one in this plan.
                 if !matches!(scenario, Scenario::Expose | Scenario::Conceal) {
                     own.push(Fault::LostLease);
@@ -124,6 +130,10 @@ fn of_family(family: Family, random: &mut Random) -> Vec<(Scenario, Fault)> {
                 {
                     own.push(Fault::Refused { resource, lasts: lasts() });
                 }
+                if scenario.has_clients() {
+                    own.push(Fault::Refused { resource: "authclients", lasts: lasts() });
+                    own.push(Fault::Refused { resource: "authclients/status", lasts: lasts() });
+                }
                 if scenario == Scenario::Create {
                     own.extend((1..=24).map(|nth| Fault::DeletedMeanwhile { nth }));
                 }
@@ -132,7 +142,14 @@ fn of_family(family: Family, random: &mut Random) -> Vec<(Scenario, Fault)> {
             Family::View => {
                 // In the other scenarios, hardly anything happens to the other kinds.
                 let all = matches!(scenario, Scenario::Create | Scenario::Recreate | Scenario::ToExternal);
-                for resource in WATCHED.into_iter().filter(|resource| all || BUSY.contains(resource)) {
+                for resource in WATCHED {
+                    let is_busy = match resource {
+                        "authclients" => scenario.has_clients(),
+                        _ => all || BUSY.contains(&resource),
+                    };
+                    if !is_busy {
+                        continue;
+                    }
                     for view in View::ALL {
                         let lasts = random.between(Duration::from_millis(500), Duration::from_secs(3));
                         plans.push((scenario, Fault::Watch { resource, view, lasts }));

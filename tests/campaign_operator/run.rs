@@ -234,7 +234,7 @@ fn restart(place: &Place<'_>, operator: &RefCell<Option<Operator>>) {
 fn found(place: &Place<'_>, scenario: Scenario, expected: &Normal) -> Result<(), Vec<String>> {
     let found = place.history.with_objects(|objects| normalise(&place.name, objects));
     let (mut found, mut expected) = (found, expected.clone());
-    if scenario == Scenario::Still {
+    if scenario.is_still() {
         ignore_rollouts(&mut found);
         ignore_rollouts(&mut expected);
     }

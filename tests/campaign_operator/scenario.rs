@@ -7,7 +7,7 @@ use latchkey_tests::wait;
 use serde_json::{Value, json};
 
 use crate::history::{Entry, History, Permit};
-use crate::replicas::{condition, phases};
+use crate::replicas::{client_condition, condition, phases};
 use crate::world::Place;
 
 /// The name of the AuthService in every plan.
@@ -32,12 +32,22 @@ pub enum Scenario {
     Recreate,
     Expose,
     Conceal,
+    /// An AuthClient is created, and another one whose Secret would be a foreign one.
+    AddClient,
+    /// The secret of an AuthClient is rotated.
+    RotateClient,
+    /// The scopes of an AuthClient are changed.
+    EditClient,
+    /// An AuthClient is deleted.
+    DeleteClient,
     /// Nothing is done to the AuthService.
     Still,
+    /// Nothing is done to the AuthService and to its AuthClient.
+    StillWithClient,
 }
 
 impl Scenario {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::Create,
         Self::Scale,
         Self::Rotate,
@@ -51,20 +61,43 @@ impl Scenario {
         Self::Recreate,
         Self::Expose,
         Self::Conceal,
+        Self::AddClient,
+        Self::RotateClient,
+        Self::EditClient,
+        Self::DeleteClient,
     ];
+
+    /// Whether AuthClients take part.
+    pub fn has_clients(self) -> bool {
+        matches!(
+            self,
+            Self::AddClient
+                | Self::RotateClient
+                | Self::EditClient
+                | Self::DeleteClient
+                | Self::StillWithClient
+        )
+    }
+
+    /// Whether nothing is done.
+    pub fn is_still(self) -> bool {
+        matches!(self, Self::Still | Self::StillWithClient)
+    }
 
     /// The number of writes of the operator from the action on in an undisturbed run, Events included.
     pub fn writes(self) -> usize {
         match self {
             Self::Create | Self::Recreate => 27,
             Self::ToExternal => 20,
-            Self::Rotate => 14,
+            Self::Rotate | Self::AddClient => 14,
             Self::Upgrade | Self::Downgrade => 13,
             Self::Expose | Self::Conceal => 10,
-            Self::Credentials | Self::Resume | Self::Revoke => 8,
+            Self::Credentials | Self::Resume | Self::Revoke | Self::EditClient => 8,
+            Self::RotateClient => 12,
+            Self::DeleteClient => 6,
             Self::Scale => 5,
             Self::Pause => 3,
-            Self::Still => 0,
+            Self::Still | Self::StillWithClient => 0,
         }
     }
 
@@ -109,6 +142,9 @@ impl Scenario {
         place.write_secret("database", &json!({"url": "postgres://auth:first@db.example.com/auth"})).await;
         place.write_secret("redis", &json!({"url": "redis://cache.example.com"})).await;
         place.write_secret("auth-theirs", &json!({"theirs": "x"})).await;
+        if self.has_clients() {
+            place.write_secret(FOREIGN_SECRET, &json!({"client-secret": "theirs"})).await;
+        }
     }
 
     /// The part of the action that comes after the base and before the fault.
@@ -119,6 +155,15 @@ impl Scenario {
             place.apply(&spec).await;
             wait_for(&place.history, "a pause", |history| {
                 condition(history, "Paused").is_some_and(|found| found["status"] == "True")
+            })
+            .await;
+        }
+        if self.has_clients() {
+            for name in [KEPT, "other"] {
+                place.apply_client(name, &client(&[])).await;
+            }
+            wait_for(&place.history, "the AuthClients of the base", |history| {
+                is_ready(history, KEPT) && is_ready(history, "other") && is_settled(history)
             })
             .await;
         }
@@ -145,7 +190,24 @@ impl Scenario {
                 .await;
                 place.apply(&self.target()).await;
             }
-            Self::Still => {}
+            Self::AddClient => {
+                let mut blocked = client(&[]);
+                blocked["secret"] = json!({"name": FOREIGN_SECRET});
+                place.apply_client(BLOCKED, &blocked).await;
+                place.apply_client(ADDED, &client(&["orders:read"])).await;
+            }
+            Self::RotateClient => {
+                place.history.add(Entry::Permits(Permit::ClientRotation { name: secret_of(KEPT) }));
+                let annotations = json!({"metadata": {"annotations": {ROTATE: "1"}}});
+                let annotated = place.merge("AuthClient", KEPT, &annotations).await;
+                annotated.expect("the API server accepts the annotation");
+            }
+            Self::EditClient => place.apply_client(KEPT, &client(&["orders:read"])).await,
+            Self::DeleteClient => {
+                let deleted = place.api("AuthClient").delete(KEPT, &DeleteParams::background()).await;
+                deleted.expect("the AuthClient is deleted");
+            }
+            Self::Still | Self::StillWithClient => {}
             _ => place.apply(&self.target()).await,
         }
     }
@@ -175,8 +237,55 @@ impl Scenario {
             Self::Create | Self::Scale | Self::Recreate | Self::Expose | Self::Conceal | Self::Still => {
                 settled
             }
+            Self::AddClient => {
+                settled
+                    && is_ready(history, ADDED)
+                    && client_condition(history, BLOCKED, "Ready")
+                        .is_some_and(|found| found["reason"] == "NameConflict")
+            }
+            Self::RotateClient => {
+                let object = history.object("AuthClient", KEPT);
+                let is_requested =
+                    object.is_some_and(|object| object["metadata"]["annotations"][ROTATE] == "1");
+                settled && is_ready(history, KEPT) && !is_requested
+            }
+            Self::EditClient | Self::StillWithClient => settled && is_ready(history, KEPT),
+            Self::DeleteClient => {
+                settled
+                    && history.object("AuthClient", KEPT).is_none()
+                    && history.object("Secret", &secret_of(KEPT)).is_none()
+            }
         }
     }
+}
+
+/// The AuthClient of the base.
+pub const KEPT: &str = "kept";
+/// The AuthClient that is created.
+const ADDED: &str = "added";
+/// The AuthClient whose Secret is foreign.
+const BLOCKED: &str = "blocked";
+/// A Secret that the operator must not touch.
+const FOREIGN_SECRET: &str = "theirs-oauth";
+const ROTATE: &str = "latchkey.dev/rotate-secret";
+
+/// The Secret of an AuthClient.
+pub fn secret_of(client: &str) -> String {
+    format!("{client}-oauth")
+}
+
+fn client(scopes: &[&str]) -> Value {
+    json!({"authServiceRef": {"name": NAME}, "scopes": scopes})
+}
+
+fn is_ready(history: &History, client: &str) -> bool {
+    client_condition(history, client, "Ready").is_some_and(|found| found["status"] == "True")
+}
+
+fn is_settled(history: &History) -> bool {
+    let holds =
+        |kind: &str, status: &str| condition(history, kind).is_some_and(|found| found["status"] == status);
+    holds("Ready", "True") && holds("Progressing", "False")
 }
 
 fn revoked(history: &History) -> bool {

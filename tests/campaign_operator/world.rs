@@ -8,7 +8,7 @@ use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use latchkey_tests::control_plane::{
-    Contents, ControlPlane, FIELD_MANAGER, Part, apply, auth_service_crd, optional_crds,
+    Contents, ControlPlane, FIELD_MANAGER, Part, apply, auth_client_crd, auth_service_crd, optional_crds,
 };
 use latchkey_tests::kubelet::Kubelet;
 use latchkey_tests::operator::{Installation, Operator};
@@ -54,7 +54,7 @@ pub struct World {
 
 impl World {
     pub async fn start() -> Self {
-        let crds: Vec<PathBuf> = [vec![auth_service_crd()], optional_crds()].concat();
+        let crds: Vec<PathBuf> = [vec![auth_service_crd(), auth_client_crd()], optional_crds()].concat();
         let control_plane = ControlPlane::start(Contents { crds: &crds, controllers: &CONTROLLERS }).await;
         let client = control_plane.client().await;
         let installation = Installation::new(&control_plane, "latchkey-system", &[]).await;
@@ -201,6 +201,17 @@ impl Place<'_> {
         let applied = self.api("AuthService").patch(NAME, &parameters, &Patch::Apply(object)).await?;
         self.wait_for_version(&applied).await;
         Ok(())
+    }
+
+    /// Applies an AuthClient with this spec, and waits until the observer has seen it.
+    pub async fn apply_client(&self, name: &str, spec: &Value) {
+        let object = json!({
+            "apiVersion": "latchkey.dev/v1alpha1", "kind": "AuthClient", "metadata": {"name": name}, "spec": spec,
+        });
+        let parameters = PatchParams::apply(FIELD_MANAGER).force();
+        let applied = self.api("AuthClient").patch(name, &parameters, &Patch::Apply(object)).await;
+        let applied = applied.unwrap_or_else(|error| panic!("the AuthClient was refused: {error}"));
+        self.wait_for_version(&applied).await;
     }
 
     /// Merges this into an object, and waits until the observer has seen it.

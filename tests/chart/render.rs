@@ -311,3 +311,25 @@ fn the_crd_survives_an_uninstallation_and_can_be_omitted() {
     let objects = render("latchkey", "latchkey-system", &["crds.install=false"]);
     assert!(of_kind(&objects, "CustomResourceDefinition").is_empty());
 }
+
+#[test]
+fn only_the_servers_that_are_named_may_review_tokens() {
+    let is_review = |object: &&Value| {
+        object["metadata"]["name"].as_str().is_some_and(|name| name.ends_with(":token-review"))
+    };
+    assert_eq!(render("latchkey", "latchkey-system", &[]).iter().filter(is_review).count(), 0);
+    let values = [
+        "watchNamespace=identity",
+        "workloadIdentity.authServices[0].namespace=identity",
+        "workloadIdentity.authServices[0].name=auth",
+    ];
+    let objects = render("latchkey", "latchkey-system", &values);
+    let found: Vec<_> = objects.iter().filter(is_review).collect();
+    let [role, binding] = found.as_slice() else { panic!("{found:?}") };
+    let rules =
+        json!([{"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]}]);
+    assert_eq!((&role["kind"], &role["rules"]), (&json!("ClusterRole"), &rules));
+    assert_eq!(binding["roleRef"]["name"], role["metadata"]["name"]);
+    let subjects = json!([{"kind": "ServiceAccount", "name": "auth", "namespace": "identity"}]);
+    assert_eq!(binding["subjects"], subjects);
+}

@@ -1,7 +1,7 @@
-//! A steady load of logins and reads, and an observer of the condition `Ready`.
+//! A steady load of logins, reads and client credentials, and an observer of the condition `Ready`.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::Deployment;
@@ -20,6 +20,7 @@ use crate::namespace::{NAME, Namespace, SERVER_PODS};
 /// Between two requests of each kind. A request is sent at its time, whether earlier ones were answered or not.
 const READS: Duration = Duration::from_millis(25);
 const LOGINS: Duration = Duration::from_millis(300);
+const CLIENT_TOKENS: Duration = Duration::from_millis(100);
 /// The deadline of a request. The server responds within five seconds of its own time; a connection to a pod that is gone
 /// never succeeds.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -31,6 +32,14 @@ const DISAGREEMENT: Duration = Duration::from_secs(10);
 pub struct Login {
     pub username: String,
     pub password: String,
+}
+
+/// An OAuth client that obtains tokens.
+#[derive(Debug, Clone)]
+pub struct OauthClient {
+    pub id: &'static str,
+    /// Used in turn: during a rotation some instances of an application have the new secret, and others the old one.
+    pub secrets: Vec<String>,
 }
 
 /// What the tasks found.
@@ -48,8 +57,8 @@ struct Findings {
 
 impl Findings {
     fn report(&self, fault: String) {
-        self.faults.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
-        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| {
+        lock(&self.faults).push(fault);
+        lock(&self.warnings).get_or_insert_with(|| {
             let mut kubectl = Cluster::shared().kubectl();
             kubectl.args(["-n", &self.namespace, "logs", "-l", SERVER_PODS, "--prefix", "--tail=400"]);
             tokio::task::spawn_blocking(move || {
@@ -69,13 +78,19 @@ impl Findings {
 /// The running load and the running observer.
 pub struct Load {
     findings: Arc<Findings>,
+    oauth_client: Arc<Mutex<OauthClient>>,
     tasks: Vec<JoinHandle<()>>,
     begun: Instant,
 }
 
 impl Load {
     /// Starts both. Requests are sent from this machine to the address of the Service, each over a new connection.
-    pub async fn start(namespace: &Namespace, access: String, logins: Vec<Login>) -> Self {
+    pub async fn start(
+        namespace: &Namespace,
+        access: String,
+        logins: Vec<Login>,
+        oauth_client: OauthClient,
+    ) -> Self {
         let services: Api<Service> = Api::namespaced(namespace.cluster.client().await, &namespace.name);
         let service = services.get(NAME).await.expect("the Service");
         let address = service.spec.and_then(|spec| spec.cluster_ip).expect("the Service's address");
@@ -83,10 +98,23 @@ impl Load {
         let client = reqwest::Client::builder().timeout(PATIENCE).pool_max_idle_per_host(0).no_proxy();
         let client = client.build().expect("an HTTP client");
         let findings = Arc::new(Findings { namespace: namespace.name.clone(), ..Findings::default() });
-        let (me, login) = (format!("{base}{}", path::ME), format!("{base}{}", path::LOGIN));
+        let [me, login, token] = [path::ME, path::LOGIN, path::TOKEN].map(|path| format!("{base}{path}"));
         let reads = {
             let client = client.clone();
             repeat(&findings, READS, "GET /me", move |_| client.get(&me).bearer_auth(&access))
+        };
+        let oauth_client = Arc::new(Mutex::new(oauth_client));
+        let tokens = {
+            let (client, oauth_client) = (client.clone(), Arc::clone(&oauth_client));
+            repeat(&findings, CLIENT_TOKENS, "POST /token", move |number| {
+                let OauthClient { id, secrets } = &*lock(&oauth_client);
+                let form = [
+                    ("grant_type", "client_credentials"),
+                    ("client_id", id),
+                    ("client_secret", &secrets[number % secrets.len()]),
+                ];
+                client.post(&token).form(&form)
+            })
         };
         let posts = repeat(&findings, LOGINS, "POST /login", move |number| {
             let account = &logins[number % logins.len()];
@@ -97,7 +125,13 @@ impl Load {
             Api::namespaced(namespace.client.clone(), &namespace.name),
             Arc::clone(&findings),
         ));
-        Self { findings, tasks: vec![reads, posts, observer], begun: Instant::now() }
+        let tasks = vec![reads, tokens, posts, observer];
+        Self { findings, oauth_client, tasks, begun: Instant::now() }
+    }
+
+    /// From now on the OAuth client uses these secrets.
+    pub fn use_secrets(&self, secrets: &[&str]) {
+        lock(&self.oauth_client).secrets = secrets.iter().map(|&secret| secret.to_owned()).collect();
     }
 
     /// From now on no operator updates the condition, or one does again.
@@ -117,7 +151,7 @@ impl Load {
 
     /// Describes what was found up to now, for the note of a step.
     pub fn summary(&self) -> String {
-        let faults = self.findings.faults.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let faults = lock(&self.findings.faults).len();
         let sent = self.findings.sent.load(Ordering::Relaxed);
         format!("{:.0} s, {sent} requests, {faults} faults", self.begun.elapsed().as_secs_f64())
     }
@@ -128,12 +162,12 @@ impl Load {
         for task in self.tasks {
             task.await.expect("the task ends");
         }
-        let warnings = self.findings.warnings.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let warnings = lock(&self.findings.warnings).take();
         let warnings = match warnings {
             Some(task) => task.await.expect("the log is read"),
             None => String::new(),
         };
-        let faults = self.findings.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let faults = lock(&self.findings.faults);
         let sent = self.findings.sent.load(Ordering::Relaxed);
         assert!(
             faults.is_empty(),
@@ -141,6 +175,10 @@ impl Load {
             faults.len()
         );
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Sends requests at their times until the end, and then waits for their responses.

@@ -31,3 +31,4 @@ mod steady_load;
 mod stores;
 mod uninstall;
 mod waiting;
+mod workload_identity;

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use kube::Api;
-use kube::api::{DeleteParams, DynamicObject};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use latchkey_tests::app::path;
 use latchkey_tests::cluster::note;
@@ -15,18 +15,30 @@ use crate::namespace::{NAME, Namespace};
 use crate::waiting::wait_for;
 use crate::{release, stores};
 
-const SECRET: &str = "orders-oauth";
+/// The scope of every client here.
+const SCOPE: &str = "orders:read";
 
 fn clients(namespace: &Namespace) -> Api<DynamicObject> {
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("latchkey.dev", "v1alpha1", "AuthClient"));
     Api::namespaced_with(namespace.client.clone(), &namespace.name, &resource)
 }
 
+/// Applies a confidential AuthClient whose client id is its name, and waits until it is ready.
+pub async fn register(namespace: &Namespace, name: &str) {
+    namespace
+        .apply(json!({
+            "apiVersion": "latchkey.dev/v1alpha1", "kind": "AuthClient", "metadata": {"name": name},
+            "spec": {"authServiceRef": {"name": NAME}, "clientId": name, "scopes": [SCOPE]},
+        }))
+        .await;
+    wait_until_ready(namespace, name).await;
+}
+
 /// Waits until the AuthClient is ready for its current generation.
-async fn wait_until_ready(namespace: &Namespace) {
+pub async fn wait_until_ready(namespace: &Namespace, name: &str) {
     let api = clients(namespace);
     wait_for("the AuthClient to be ready", async || {
-        let found = api.get("orders").await.map_err(|error| error.to_string())?;
+        let found = api.get(name).await.map_err(|error| error.to_string())?;
         let conditions = found.data["status"]["conditions"].as_array().cloned().unwrap_or_default();
         let ready = conditions.iter().any(|condition| {
             condition["type"] == "Ready"
@@ -38,7 +50,39 @@ async fn wait_until_ready(namespace: &Namespace) {
     .await;
 }
 
-fn token_request(base: &str, id: &str, secret: &str) -> Request {
+/// The client secret in the Secret that the operator writes for an AuthClient.
+pub async fn secret_of(namespace: &Namespace, name: &str) -> String {
+    namespace.secret(&format!("{name}-oauth"), "client-secret").await
+}
+
+/// Requests a rotation of the client secret.
+pub async fn rotate(namespace: &Namespace, name: &str) {
+    let patch = Patch::Merge(json!({"metadata": {"annotations": {"latchkey.dev/rotate-secret": "1"}}}));
+    clients(namespace).patch(name, &PatchParams::default(), &patch).await.expect("annotated");
+}
+
+/// Deletes an AuthClient. Its finalizer keeps it until no replica accepts it.
+pub async fn delete(namespace: &Namespace, name: &str) {
+    clients(namespace).delete(name, &DeleteParams::default()).await.expect("it is deleted");
+}
+
+/// Whether the AuthClient exists, if only for its finalizer.
+pub async fn exists(namespace: &Namespace, name: &str) -> bool {
+    clients(namespace).get_opt(name).await.expect("a response").is_some()
+}
+
+/// Waits until the deletion is complete.
+pub async fn wait_until_gone(namespace: &Namespace, name: &str) {
+    wait_for("the AuthClient to be gone", async || match clients(namespace).get_opt(name).await {
+        Ok(None) => Ok(()),
+        Ok(Some(found)) => Err(found.data.get("status").map(Value::to_string).unwrap_or_default()),
+        Err(error) => Err(error.to_string()),
+    })
+    .await;
+}
+
+/// A request for a token, at a server whose URL is `base`.
+pub fn token_request(base: &str, id: &str, secret: &str) -> Request {
     Request::post(format!("{base}{}", path::TOKEN))
         .field("grant_type", "client_credentials")
         .field("client_id", id)
@@ -54,13 +98,7 @@ async fn a_client_obtains_tokens_until_it_is_deleted() {
     client.wait_until_routed().await;
 
     let begun = Instant::now();
-    namespace
-        .apply(json!({
-            "apiVersion": "latchkey.dev/v1alpha1", "kind": "AuthClient", "metadata": {"name": "orders"},
-            "spec": {"authServiceRef": {"name": NAME}, "clientId": "orders", "scopes": ["orders:read"]},
-        }))
-        .await;
-    wait_until_ready(&namespace).await;
+    register(&namespace, "orders").await;
     note(&format!(
         "the first AuthClient, apply to Ready, with a rollout: {:.1} s",
         begun.elapsed().as_secs_f64()
@@ -71,21 +109,19 @@ async fn a_client_obtains_tokens_until_it_is_deleted() {
         .filter_map(|pod| pod.status.as_ref()?.pod_ip.as_ref())
         .map(|address| url_of(address, 8080))
         .collect();
-    let secret = namespace.secret(SECRET, "client-secret").await;
+    let secret = secret_of(&namespace, "orders").await;
     let mut token = String::new();
     for base in &bases {
         let answer = client.send(&token_request(base, "orders", &secret)).ok(200);
-        assert_eq!(answer["scope"], "orders:read");
+        assert_eq!(answer["scope"], SCOPE);
         answer["access_token"].as_str().expect("a token").clone_into(&mut token);
     }
 
     // A rotation refuses no request: neither with the secret that applications read, nor with the previous one.
-    let annotation = json!({"metadata": {"annotations": {"latchkey.dev/rotate-secret": "1"}}});
-    let patch = kube::api::Patch::Merge(annotation);
-    clients(&namespace).patch("orders", &kube::api::PatchParams::default(), &patch).await.expect("annotated");
+    rotate(&namespace, "orders").await;
     let begun = Instant::now();
     let next = loop {
-        let now = namespace.secret(SECRET, "client-secret").await;
+        let now = secret_of(&namespace, "orders").await;
         for base in &bases {
             client.send(&token_request(base, "orders", &now)).ok(200);
             client.send(&token_request(base, "orders", &secret)).ok(200);
@@ -96,20 +132,15 @@ async fn a_client_obtains_tokens_until_it_is_deleted() {
         assert!(begun.elapsed().as_secs() < 120, "the secret is not rotated");
     };
     note(&format!("a rotation of a client secret: {:.1} s", begun.elapsed().as_secs_f64()));
-    wait_until_ready(&namespace).await;
+    wait_until_ready(&namespace, "orders").await;
 
     // When the deletion is complete, no replica accepts the client or its token.
     let verify = |base: &String| Request::get(format!("{base}{}", path::VERIFY)).bearer(&token);
     for base in &bases {
         assert_eq!(client.send(&verify(base)).status, 200);
     }
-    clients(&namespace).delete("orders", &DeleteParams::default()).await.expect("it is deleted");
-    wait_for("the AuthClient to be gone", async || match clients(&namespace).get_opt("orders").await {
-        Ok(None) => Ok(()),
-        Ok(Some(found)) => Err(found.data.get("status").map(Value::to_string).unwrap_or_default()),
-        Err(error) => Err(error.to_string()),
-    })
-    .await;
+    delete(&namespace, "orders").await;
+    wait_until_gone(&namespace, "orders").await;
     for base in &bases {
         let statuses = client.statuses(&[verify(base), token_request(base, "orders", &next)]);
         assert_eq!(statuses, [401, 401], "{base}");

@@ -18,6 +18,8 @@ impl Namespace {
             volumes.push(json!({"name": "secrets", "secret": {"secretName": name, "defaultMode": 0o440}}));
         }
         container["name"] = json!(name);
+        // Without a request the pod gets hardly any time while others use all cores, as the servers do when they start.
+        container["resources"] = json!({"requests": {"cpu": "50m"}});
         container["imagePullPolicy"] = json!("IfNotPresent");
         container["volumeMounts"] = json!(mounts);
         container["securityContext"] = json!({

@@ -1,4 +1,5 @@
-//! What happens to an AuthService in its life, one after the other, under a steady load of logins and reads.
+//! What happens to an AuthService in its life, one after the other, under a steady load of logins, reads and
+//! client credentials.
 
 use std::env;
 use std::time::{Duration, Instant};
@@ -7,21 +8,25 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, EvictParams};
 use kube::{Api, ResourceExt};
+use latchkey_tests::app::path;
 use latchkey_tests::cluster::note;
 use latchkey_tests::logs::secret;
 use serde_json::json;
 
-use crate::client::Client;
-use crate::load::{Load, Login};
+use crate::client::{Client, Request};
+use crate::load::{Load, Login, OauthClient};
 use crate::namespace::{Namespace, uids};
 use crate::release::{self, SYSTEM};
 use crate::waiting::wait_for;
-use crate::{keys, stores};
+use crate::{keys, oauth_clients, stores};
 
 /// How long there is no operator: `make campaign-operator` sets ten minutes.
 const WITHOUT_OPERATOR: &str = "LATCHKEY_SECONDS_WITHOUT_OPERATOR";
 const ACCOUNTS: usize = 10;
 const ROTATIONS: usize = 3;
+/// The OAuth client of the load, and one that is deleted while there is no operator.
+const CLIENT: &str = "orders";
+const FORMER: &str = "former";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_fails_and_ready_is_true_to_the_facts_whatever_an_operator_does() {
@@ -40,7 +45,11 @@ async fn no_request_fails_and_ready_is_true_to_the_facts_whatever_an_operator_do
         logins.push(Login { username: user.username, password: user.password });
     }
     let access = client.log_in("root.admin", &stores.admin_password).access;
-    let load = Load::start(&namespace, access, logins).await;
+    for name in [CLIENT, FORMER] {
+        oauth_clients::register(&namespace, name).await;
+    }
+    let secrets = vec![oauth_clients::secret_of(&namespace, CLIENT).await];
+    let load = Load::start(&namespace, access, logins, OauthClient { id: CLIENT, secrets }).await;
     load.wait_for_requests(40).await;
     let step = |name: &str| note(&format!("steady load, {name}: {}", load.summary()));
 
@@ -68,6 +77,9 @@ async fn no_request_fails_and_ready_is_true_to_the_facts_whatever_an_operator_do
     }
     step("three rotations");
 
+    rotate_client_secret(&load, &namespace).await;
+    step("a rotation of a client secret");
+
     let password = secret("steady");
     stores::add_database_role(&namespace, "steady", &password);
     let url = format!("postgres://steady:{password}@postgres:5432/auth");
@@ -92,7 +104,7 @@ async fn no_request_fails_and_ready_is_true_to_the_facts_whatever_an_operator_do
     namespace.wait_until_ready().await;
     step("an upgrade of the operator");
 
-    without_operator(&load, &namespace, &pods).await;
+    without_operator(&load, &namespace, &client, &pods).await;
     namespace.merge(json!({"spec": {"pod": {"annotations": {"example.test/rollout": "3"}}}})).await;
     namespace.wait_for_server_pods(2, &uids(&pods)).await;
     namespace.wait_until_ready().await;
@@ -100,12 +112,36 @@ async fn no_request_fails_and_ready_is_true_to_the_facts_whatever_an_operator_do
     load.stop().await;
 }
 
-/// Stops the operator for a while, in which a pod is lost.
-async fn without_operator(load: &Load, namespace: &Namespace, pods: &[Pod]) {
+/// The instances of an application read the new client secret at different times.
+async fn rotate_client_secret(load: &Load, namespace: &Namespace) {
+    let old = oauth_clients::secret_of(namespace, CLIENT).await;
+    oauth_clients::rotate(namespace, CLIENT).await;
+    let new = wait_for("another client secret", async || {
+        let now = oauth_clients::secret_of(namespace, CLIENT).await;
+        if now == old { Err("the same") } else { Ok(now) }
+    })
+    .await;
+    load.use_secrets(&[&old, &new]);
+    load.wait_for_requests(100).await;
+    oauth_clients::wait_until_ready(namespace, CLIENT).await;
+    load.use_secrets(&[&new]);
+}
+
+/// Stops the operator for a while, in which a pod is lost and an AuthClient is deleted: its client keeps its access until
+/// the operator is back, and the deletion is not complete before.
+async fn without_operator(load: &Load, namespace: &Namespace, client: &Client<'_>, pods: &[Pod]) {
+    let secret = oauth_clients::secret_of(namespace, FORMER).await;
+    let request = oauth_clients::token_request(&client.url(""), FORMER, &secret);
+    let token = client.send(&request).ok(200)["access_token"].as_str().expect("a token").to_owned();
+    let statuses = || {
+        let verify = Request::get(client.url(path::VERIFY)).bearer(&token);
+        client.statuses(&[verify, request.clone()])
+    };
     let seconds = env::var(WITHOUT_OPERATOR).map_or(5, |text| text.parse().expect("a number of seconds"));
     let operators: Api<Deployment> = Api::namespaced(namespace.client.clone(), SYSTEM);
     load.set_unattended(true);
     scale_operator(namespace, &operators, 0).await;
+    oauth_clients::delete(namespace, FORMER).await;
     let begun = Instant::now();
     let api = namespace.api::<Pod>();
     api.delete(&pods[0].name_any(), &DeleteParams::default()).await.expect("the pod is deleted");
@@ -114,8 +150,12 @@ async fn without_operator(load: &Load, namespace: &Namespace, pods: &[Pod]) {
     while begun.elapsed() < Duration::from_secs(seconds) {
         load.wait_for_requests(40).await;
     }
+    assert!(oauth_clients::exists(namespace, FORMER).await, "the deletion is complete without the operator");
+    assert_eq!(statuses(), [200, 200]);
     scale_operator(namespace, &operators, 1).await;
     load.set_unattended(false);
+    oauth_clients::wait_until_gone(namespace, FORMER).await;
+    assert_eq!(statuses(), [401, 401]);
 }
 
 async fn scale_operator(namespace: &Namespace, operators: &Api<Deployment>, replicas: i32) {

@@ -4,6 +4,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::DeleteParams;
 use kube::{Api, Client};
 use latchkey_tests::cluster::Cluster;
+use latchkey_tests::process::run_ok;
 
 use crate::objects::{self, Objects};
 use crate::release::{self, State};
@@ -18,6 +19,7 @@ async fn an_uninstallation_leaves_only_the_definitions() {
         unreachable!("a held release is installed")
     };
     let client = Cluster::shared().client().await;
+    delete_namespaces_of_ended_tests();
     release::uninstall();
     let kept = CRDS.map(|name| format!("/CustomResourceDefinition/{name}")).into();
     wait_for_what_is_left(&client, &before, &kept).await;
@@ -27,6 +29,15 @@ async fn an_uninstallation_leaves_only_the_definitions() {
         crds.delete(name, &DeleteParams::default()).await.expect("the definition is deleted");
     }
     wait_for_what_is_left(&client, &before, &Objects::new()).await;
+}
+
+/// The namespaces of ended tests are being deleted, and those of failed ones are still there. Only the operator removes the
+/// finalizer of an AuthClient.
+fn delete_namespaces_of_ended_tests() {
+    let mut kubectl = Cluster::shared().kubectl();
+    let not_of_the_operator = format!("--field-selector=metadata.name!={}", release::SYSTEM);
+    let of_tests = ["-l", release::LABEL, &not_of_the_operator];
+    run_ok(kubectl.args(["delete", "namespace"]).args(of_tests).arg("--timeout=120s"));
 }
 
 async fn wait_for_what_is_left(client: &Client, before: &Objects, expected: &Objects) {

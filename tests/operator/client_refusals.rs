@@ -3,6 +3,7 @@
 use kube::Api;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams};
 use latchkey_tests::control_plane::{apply, auth_client_crd};
+use latchkey_tests::operator::Operator;
 use serde_json::{Value, json};
 
 use crate::client_fixture::{
@@ -10,6 +11,10 @@ use crate::client_fixture::{
     wait_for_client_event, wait_for_entry, wait_for_registry, wait_until_ready,
 };
 use crate::fixture::{Fixture, NAME};
+
+fn claim(name: &str, group: &str, value: &str) -> Value {
+    json!({"name": name, "values": [{"group": group, "value": value}]})
+}
 
 /// Specs that a rule of the definition refuses, each with its message.
 fn refused() -> Vec<(Value, &'static str)> {
@@ -25,6 +30,17 @@ fn refused() -> Vec<(Value, &'static str)> {
         (json!({"scopes": ["a", "a"]}), "spec.scopes names a scope twice"),
         (json!({"audiences": ["https://a.example#b"]}), "spec.audiences must contain names"),
         (json!({"audiences": ["a", "a"]}), "spec.audiences names an audience twice"),
+        (json!({"allowedGroups": ["a b"]}), "spec.allowedGroups must contain names of groups"),
+        (json!({"allowedGroups": ["a/../b"]}), "spec.allowedGroups must contain names of groups"),
+        (json!({"allowedGroups": ["System:masters"]}), "spec.allowedGroups must contain names of groups"),
+        (
+            json!({"claims": [claim("roles", "a", "b"), claim("roles", "c", "d")]}),
+            "spec.claims names a claim twice",
+        ),
+        (json!({"claims": [claim("a b", "a", "b")]}), "spec.claims[].name must have printable"),
+        (json!({"claims": [claim("roles", "a b", "b")]}), "spec.claims[].values[].group must be"),
+        (json!({"claims": [claim("roles", "system:x", "b")]}), "spec.claims[].values[].group must be"),
+        (json!({"claims": [claim("roles", "a", "a b")]}), "spec.claims[].values[].value must have printable"),
         (json!({"tokens": {"accessTokenTTL": "61m"}}), "spec.tokens.accessTokenTTL must be between"),
         (json!({"tokens": {"refreshTokenTTL": "59s"}}), "spec.tokens.refreshTokenTTL must be between"),
         (json!({"secret": {"name": "A"}}), "spec.secret.name must be the name of a Secret"),
@@ -52,6 +68,56 @@ fn refused() -> Vec<(Value, &'static str)> {
             "a public client has no secret",
         ),
         (json!({"type": "public"}), "a public client cannot use the grant client_credentials"),
+        (
+            json!({"type": "public", "grantTypes": ["urn:ietf:params:oauth:grant-type:token-exchange"]}),
+            "a public client cannot exchange tokens",
+        ),
+        (json!({"tokenExchange": {"from": ["a b"]}}), "spec.tokenExchange.from must contain client ids"),
+        (json!({"tokenExchange": {"from": ["12"]}}), "spec.tokenExchange.from must contain client ids"),
+        (json!({"tokenExchange": {"from": ["a", "a"]}}), "spec.tokenExchange.from names a client twice"),
+    ]
+}
+
+/// The same for keys and service accounts.
+fn refused_keys() -> Vec<(Value, &'static str)> {
+    let x = "A".repeat(43);
+    let okp = |kid: &str| json!({"kty": "OKP", "crv": "Ed25519", "x": x, "kid": kid});
+    let changed = |member: &str, value: &str| {
+        let mut key = okp("1");
+        key[member] = value.into();
+        json!({"jwks": {"keys": [key]}})
+    };
+    let keys = |keys: Value| json!({"jwks": {"keys": keys}});
+    let workload = |names: Value| json!({"type": "workload", "serviceAccounts": names});
+    vec![
+        (keys(json!([okp("1"), okp("1")])), "spec.jwks.keys must have different kid"),
+        (changed("d", &x), "spec.jwks.keys must contain public keys only"),
+        (keys(json!([{"kty": "EC", "crv": "P-384", "x": x, "y": x}])), "a key of kty EC must have crv P-256"),
+        (keys(json!([{"kty": "EC", "crv": "P-256", "x": x}])), "a key of kty EC must have crv P-256"),
+        (changed("crv", "X25519"), "a key of kty OKP must have crv Ed25519"),
+        (keys(json!([{"kty": "RSA", "e": "AQAB"}])), "a key of kty RSA must have n and e"),
+        (keys(json!([{"kty": "RSA", "n": "A".repeat(342), "e": "Aw"}])), "spec.jwks.keys: e must be AQAB"),
+        (changed("alg", "HS256"), "spec.jwks.keys: alg must be ES256 for EC"),
+        (changed("use", "enc"), "spec.jwks.keys: use must be sig"),
+        (changed("kid", "a b"), "spec.jwks.keys: kid must have printable ASCII"),
+        (
+            json!({"type": "public", "grantTypes": ["password"], "jwks": {"keys": [okp("1")]}}),
+            "only a confidential client has keys",
+        ),
+        (json!({"type": "workload"}), "a client of the type workload needs spec.serviceAccounts"),
+        (
+            json!({"serviceAccounts": [{"name": "a"}]}),
+            "a client of the type workload needs spec.serviceAccounts",
+        ),
+        (workload(json!([{"name": "default"}])), "has the account default"),
+        (
+            workload(json!([{"name": "a"}, {"name": "a"}])),
+            "spec.serviceAccounts names a ServiceAccount twice",
+        ),
+        (
+            json!({"type": "workload", "serviceAccounts": [{"name": "a"}], "secret": {}}),
+            "a workload has no secret",
+        ),
     ]
 }
 
@@ -59,13 +125,24 @@ fn refused() -> Vec<(Value, &'static str)> {
 async fn each_rule_refuses_invalid_clients() {
     let fixture = Fixture::new("client-rules").await;
     let api = clients(&fixture);
-    for (spec, sentence) in refused() {
+    for (spec, sentence) in refused().into_iter().chain(refused_keys()) {
         let error = try_apply_client(&api, "orders", spec.clone()).await.expect_err(&spec.to_string());
         assert!(error.to_string().contains(sentence), "{spec}: {sentence}: {error}");
     }
     for (spec, words) in [
-        (json!({"type": "workload"}), "supported values"),
-        (json!({"allowedGroups": ["a"]}), "field not declared in schema"),
+        (json!({"type": "machine"}), "supported values"),
+        (json!({"jwks": {"keys": [{"kty": "oct"}]}}), "supported values"),
+        (json!({"jwks": {"keys": []}}), "should have at least 1 items"),
+        (
+            json!({"jwks": {"keys": [{"kty": "RSA", "n": "A".repeat(171), "e": "AQAB"}]}}),
+            "at least 342 chars long",
+        ),
+        (json!({"allowedGroup": ["a"]}), "field not declared in schema"),
+        (json!({"claims": [{"name": "roles", "values": []}]}), "should have at least 1 items"),
+        (
+            json!({"claims": [{"name": "roles", "format": "array", "values": [{"group": "a", "value": "b"}]}]}),
+            "supported values",
+        ),
         (json!({"grantTypes": []}), "should have at least 1 items"),
         (json!({"secret": {"keys": {"clientSecret": []}}}), "should have at least 1 items"),
     ] {
@@ -103,7 +180,8 @@ fn every_rule_of_the_definition_is_tested() {
     assert!(rules.len() > 20, "{rules:?}");
     let changes =
         ["spec.clientId cannot be changed", "spec.authServiceRef cannot be changed", "metadata.name"];
-    let known: Vec<_> = refused().iter().map(|(_, sentence)| *sentence).chain(changes).collect();
+    let refused = [refused(), refused_keys()].concat();
+    let known: Vec<_> = refused.iter().map(|(_, sentence)| *sentence).chain(changes).collect();
     rules.retain(|rule| !known.iter().any(|sentence| rule.contains(sentence)));
     assert!(rules.is_empty(), "{rules:#?}");
 }
@@ -187,6 +265,9 @@ async fn the_older_client_has_an_id_and_the_maximum_is_kept() {
     apply_client(&fixture, "greedy", json!({"scopes": ["a", "b"]})).await;
     let greedy = wait_for_client(&api, "greedy", ("Accepted", "False", "NotAllowed")).await;
     assert!(greedy.message.contains("scope b"), "{}", greedy.message);
+    apply_client(&fixture, "impostor", json!({"claims": [claim("Sub", "staff", "1")]})).await;
+    let impostor = wait_for_client(&api, "impostor", ("Accepted", "False", "Invalid")).await;
+    assert!(impostor.message.contains("is reserved"), "{}", impostor.message);
     assert_eq!(wait_for_entry(&fixture, "orders").await, before);
     load(&fixture).await;
     wait_until_ready(&fixture, "first").await;
@@ -203,6 +284,40 @@ async fn the_older_client_has_an_id_and_the_maximum_is_kept() {
     fixture.apply(json!({"clients": {"maximum": {"grantTypes": ["password"]}}})).await;
     wait_for_client(&api, "second", ("Accepted", "False", "NotAllowed")).await;
     wait_for_registry(&fixture, |registry| registry.clients().is_empty().then_some(())).await;
+}
+
+/// Administration and token exchange are power over others: the owner of the AuthService allows them by name.
+#[tokio::test]
+async fn power_over_others_has_to_be_allowed_by_name() {
+    const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+    let fixture = Fixture::new("client-power").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    fixture.apply(json!({})).await;
+    let api = clients(&fixture);
+    apply_client(&fixture, "ops", json!({"clientId": "ops", "scopes": ["users.read", "a"]})).await;
+    let grants = json!(["client_credentials", EXCHANGE]);
+    apply_client(&fixture, "web", json!({"clientId": "web", "audiences": ["orders"], "grantTypes": grants}))
+        .await;
+    apply_client(&fixture, "orders", json!({"clientId": "orders", "tokenExchange": {"from": ["web"]}})).await;
+    let orders = wait_for_entry(&fixture, "orders").await;
+    assert_eq!(orders.token_exchange_from, ["web"]);
+    for (name, word) in [("ops", "scope users.read"), ("web", EXCHANGE)] {
+        let refused = wait_for_client(&api, name, ("Accepted", "False", "NotAllowed")).await;
+        assert!(refused.message.contains(word), "{}", refused.message);
+    }
+
+    let maximum = json!({"scopes": ["users.read", "a"], "grantTypes": ["client_credentials", EXCHANGE]});
+    fixture.apply(json!({"clients": {"maximum": maximum}})).await;
+    let ops = wait_for_entry(&fixture, "ops").await;
+    assert_eq!((&ops.permissions[..], ops.scopes.len()), (&["users.read".to_owned()][..], 2));
+    let web = wait_for_entry(&fixture, "web").await;
+    assert!(web.grant_types.contains(&latchkey_clients::GrantType::TokenExchange));
+
+    // Without the permission of the owner the client leaves the registry.
+    fixture.apply(json!({"clients": {"maximum": {"grantTypes": ["client_credentials"]}}})).await;
+    wait_for_client(&api, "ops", ("Accepted", "False", "NotAllowed")).await;
+    wait_for_registry(&fixture, |registry| (registry.clients().len() == 1).then_some(())).await;
 }
 
 #[tokio::test]
@@ -225,6 +340,14 @@ async fn a_paused_service_registers_no_client() {
     wait_until_ready(&fixture, "orders").await;
 }
 
+async fn wait_for_unreadable(operator: &Operator, expected: f64) {
+    latchkey_tests::wait::until("the metric", async || {
+        let count = operator.metric("latchkey_operator_unreadable_objects", &["kind=\"AuthClient\""]).await;
+        latchkey_tests::wait::check((count - expected).abs() < 0.5, count)
+    })
+    .await;
+}
+
 /// The status cannot be forged for long, and an AuthClient that this release cannot read hides no other.
 #[tokio::test]
 async fn an_unreadable_client_hides_no_other() {
@@ -243,11 +366,11 @@ async fn an_unreadable_client_hides_no_other() {
     apply_client(&fixture, "good", json!({})).await;
     wait_for_entry(&fixture, &format!("{}.good", fixture.namespace)).await;
     assert_eq!(wait_for_entry(&fixture, &id).await, before, "its entry stays");
-    latchkey_tests::wait::until("the metric", async || {
-        let count = operator.metric("latchkey_operator_unreadable_objects", &["kind=\"AuthClient\""]).await;
-        latchkey_tests::wait::check((count - 1.0).abs() < 0.5, count)
-    })
-    .await;
+    wait_for_unreadable(&operator, 1.0).await;
+    let mended = json!({"status": {"secretRotatedAt": null}});
+    let patched = api.patch_status("odd", &PatchParams::default(), &Patch::Merge(mended)).await;
+    patched.expect("the status is patched");
+    wait_for_unreadable(&operator, 0.0).await;
     let object = api.get("odd").await.expect("the AuthClient");
     assert!(client_condition(&object, "Accepted").is_some());
 }

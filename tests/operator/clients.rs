@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams};
-use latchkey_clients::{ClientType, CredentialKind};
+use latchkey_clients::{ClaimFormat, ClientType, CredentialKind};
 use latchkey_tests::control_plane::{CONTROLLERS, Contents, ControlPlane, auth_client_crd, auth_service_crd};
 use latchkey_tests::kubelet::SERVERS;
 use latchkey_tests::status_port::healthy;
@@ -35,10 +35,18 @@ async fn a_client_is_ready_when_every_replica_has_loaded_it() {
     apply_client(
         &fixture,
         "orders",
-        json!({"clientId": "orders", "scopes": ["orders:read"], "audiences": ["https://api.example.com"]}),
+        json!({
+            "clientId": "orders", "scopes": ["orders:read"], "audiences": ["https://api.example.com"],
+            "allowedGroups": ["/shop/staff"],
+            "claims": [{"name": "roles", "values": [{"group": "/shop/admins", "value": "admin"}]}],
+        }),
     )
     .await;
     let client = wait_for_entry(&fixture, "orders").await;
+    assert_eq!(client.allowed_groups, ["/shop/staff"]);
+    assert_eq!((client.claims[0].name.as_str(), client.claims[0].format), ("roles", ClaimFormat::Array));
+    let value = &client.claims[0].values[0];
+    assert_eq!((value.group.as_str(), value.value.as_str()), ("/shop/admins", "admin"));
     assert_eq!((client.client_type, client.access_token_ttl), (ClientType::Confidential, 600));
     assert_eq!(
         (&client.scopes[..], &client.audiences[..]),
@@ -193,6 +201,34 @@ async fn a_lost_registry_is_written_anew_with_a_higher_serial() {
     };
     assert_eq!(credential(&after).kind, credential(&before).kind, "the same secret");
     assert_ne!(credential(&after).id, credential(&before).id, "an id is never used again");
+}
+
+/// The replicas refuse a lower serial than they have loaded.
+#[tokio::test]
+async fn a_registry_that_was_restored_from_a_backup_gets_a_serial_that_replicas_accept() {
+    let fixture = Fixture::new("client-restored").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    fixture.apply(json!({})).await;
+    apply_client(&fixture, "orders", json!({"clientId": "orders"})).await;
+    let first = wait_for_entry(&fixture, "orders").await;
+    let secrets = fixture.api::<Secret>();
+    let backup = secrets.get(REGISTRY).await.expect("the registry").data;
+    for name in ["second", "third"] {
+        apply_client(&fixture, name, json!({"clientId": name})).await;
+        wait_for_entry(&fixture, name).await;
+    }
+    load(&fixture).await;
+    wait_until_ready(&fixture, "third").await;
+    let before = registry(&fixture).await.expect("the registry").serial();
+    let restored = kube::api::Patch::Merge(json!({ "data": backup }));
+    secrets.patch(REGISTRY, &kube::api::PatchParams::default(), &restored).await.expect("it is restored");
+    let after = wait_for_registry(&fixture, |registry| {
+        (registry.clients().len() == 3 && registry.serial() > before).then(|| registry.clone())
+    })
+    .await;
+    let orders = crate::client_fixture::entry(&after, "orders").expect("the client");
+    assert_eq!(orders.credentials, first.credentials, "its tokens stay valid");
 }
 
 /// Helm does not upgrade definitions that were installed without the chart.

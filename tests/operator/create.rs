@@ -27,6 +27,7 @@ async fn an_empty_spec_creates_all_objects() {
     assert_eq!(
         names,
         [
+            "ConfigMap/auth-jwks",
             "ConfigMap/auth-settings",
             "Deployment/auth",
             "Job/auth-migrate-HASH",

@@ -62,6 +62,7 @@ fn table() -> Vec<Row> {
     };
     vec![
         row("ConfigMap", "auth-settings", json!({"data": {"ISSUER_URL": "http://evil"}}), "/data/ISSUER_URL"),
+        row("ConfigMap", "auth-jwks", json!({"data": {"jwks.json": "{}"}}), "/data/jwks.json"),
         row(
             "ServiceAccount",
             NAME,

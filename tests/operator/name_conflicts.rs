@@ -101,7 +101,7 @@ async fn a_conflicting_object_of_each_kind_is_reported_and_not_changed() {
         let made = apply(&fixture.client, &conflicting).await;
         theirs.push((kind.to_owned(), made.name_any(), made.uid(), made.metadata.generation));
     }
-    assert_eq!(theirs.len(), 26, "{theirs:?}");
+    assert_eq!(theirs.len(), 27, "{theirs:?}");
 
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;

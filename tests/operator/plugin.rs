@@ -40,7 +40,7 @@ fn on_a_terminal(fixture: &Fixture, arguments: &[&str], no_color: &str) -> Strin
 }
 
 #[track_caller]
-fn assert_fails(output: &Output, code: i32, words: &[&str]) {
+pub fn assert_fails(output: &Output, code: i32, words: &[&str]) {
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{error}");
     for word in words {

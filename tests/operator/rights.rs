@@ -63,13 +63,18 @@ struct Question {
 }
 
 async fn may(client: &Client, installation: &Installation, question: &Question) -> bool {
+    account_may(client, (&installation.user, &installation.namespace), question).await
+}
+
+/// The same for any service account, by its user name and its namespace.
+async fn account_may(client: &Client, (user, namespace): (&str, &str), question: &Question) -> bool {
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let groups = ["system:serviceaccounts", "system:authenticated"].map(str::to_owned);
     let mut groups = groups.to_vec();
-    groups.push(format!("system:serviceaccounts:{}", installation.namespace));
+    groups.push(format!("system:serviceaccounts:{namespace}"));
     let review = SubjectAccessReview {
         spec: SubjectAccessReviewSpec {
-            user: Some(installation.user.clone()),
+            user: Some(user.to_owned()),
             groups: Some(groups),
             resource_attributes: Some(ResourceAttributes {
                 namespace: some(question.namespace),
@@ -204,6 +209,34 @@ async fn with_all_namespaces_the_operator_has_only_the_needed_permissions() {
         assert_is_harmless(what, verbs);
         assert!(!what.starts_with("rights-other: leases"), "{what}: {verbs}");
     }
+}
+
+/// The chart permits reviews of tokens to the servers that it names: to no other account, and not to the operator.
+#[tokio::test]
+async fn only_the_named_servers_may_review_tokens() {
+    let control_plane = ControlPlane::shared().await;
+    namespace("rights-identity").await;
+    let values = [
+        "fullnameOverride=rights-reviews",
+        "watchNamespace=rights-identity",
+        "workloadIdentity.authServices[0].namespace=rights-identity",
+        "workloadIdentity.authServices[0].name=auth",
+    ];
+    let operator = Installation::new(control_plane, "rights-reviews", &values).await;
+    let client = control_plane.client().await;
+    let review = Question {
+        namespace: "",
+        group: "authentication.k8s.io".to_owned(),
+        resource: "tokenreviews".to_owned(),
+        subresource: String::new(),
+        verb: "create",
+        name: "",
+    };
+    for (name, expected) in [("auth", true), ("other", false), ("default", false)] {
+        let user = format!("system:serviceaccount:rights-identity:{name}");
+        assert_eq!(account_may(&client, (&user, "rights-identity"), &review).await, expected, "{name}");
+    }
+    assert!(!may(&client, &operator, &review).await);
 }
 
 /// Every permission of the chart is among the reviewed ones.

@@ -1,6 +1,6 @@
 //! Rotation of the signing key: with an annotation, by a new algorithm, and immediate revocation.
 
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube::ResourceExt;
 use kube::api::{ListParams, Patch, PatchParams};
 use latchkey_crds::AuthService;
@@ -52,6 +52,19 @@ async fn wait_for_wait(fixture: &Fixture, kid: &str, what: &str) -> SigningKeySt
     .await
 }
 
+/// Waits until the ConfigMap for verifiers has these keys, in their order, and nothing private.
+async fn wait_for_public_keys(fixture: &Fixture, kids: &[&str]) {
+    wait_for(fixture.api::<ConfigMap>(), "auth-jwks", |map| {
+        let data = map.and_then(|map| map.data.as_ref()).ok_or("no ConfigMap")?;
+        let set: Value = serde_json::from_str(&data["jwks.json"]).map_err(|e| e.to_string())?;
+        let keys = set["keys"].as_array().expect("keys");
+        assert!(keys.iter().all(|key| key["alg"].is_string() && key["d"].is_null()), "{set}");
+        let found: Vec<_> = keys.iter().filter_map(|key| key["kid"].as_str()).collect();
+        if found == kids { Ok(()) } else { Err(format!("{found:?}, expected {kids:?}")) }
+    })
+    .await;
+}
+
 async fn bring_up(fixture: &Fixture) -> Value {
     fixture.apply(spec("ES256")).await;
     let set = wait_for_phases(fixture, &["active"]).await;
@@ -75,11 +88,14 @@ async fn a_key_signs_after_all_replicas_have_loaded_it_and_is_removed_after_its_
     let operator = fixture.start_operator().await;
     let first = bring_up(&fixture).await;
     let pod = the_pod(&fixture).await;
+    wait_for_public_keys(&fixture, &[&kid(&first, "active")]).await;
 
     fixture.annotate("rotate-keys", "1").await;
     let both = wait_for_phases(&fixture, &["active", "published"]).await;
     let (old, new) = (kid(&both, "active"), kid(&both, "published"));
     assert_eq!(old, kid(&first, "active"));
+    // Before any replica signs with it.
+    wait_for_public_keys(&fixture, &[&old, &new]).await;
     let rotating = fixture.wait_for_reason("KeysReady", "True", "Rotating").await;
     assert!(rotating.message.contains(&pod.name_any()), "{}", rotating.message);
     wait_for_wait(&fixture, &new, "to load it").await;
@@ -114,6 +130,7 @@ async fn a_key_signs_after_all_replicas_have_loaded_it_and_is_removed_after_its_
     fixture.api::<Secret>().patch(SECRET, &PatchParams::default(), &change).await.expect("it is written");
     let last = wait_for_phases(&fixture, &["active"]).await;
     assert_eq!(kid(&last, "active"), new);
+    wait_for_public_keys(&fixture, &[&new]).await;
     let events: Vec<_> = fixture.events().await.into_iter().map(|(kind, reason, _)| (kind, reason)).collect();
     assert!(events.contains(&("Normal".to_owned(), "Rotating".to_owned())), "{events:?}");
 }
@@ -133,6 +150,7 @@ async fn a_revoked_key_is_removed_immediately_and_once() {
     };
     let second = wait_for(fixture.api::<Secret>(), SECRET, kid_now).await;
     assert_eq!(phases(&second), ["active"]);
+    wait_for_public_keys(&fixture, &[&kid(&second, "active")]).await;
     fixture.wait_for_reason("KeysReady", "False", "NotLoaded").await;
     fixture.servers.answer(with_keys(&second));
     fixture.wait_for_reason("KeysReady", "True", "Loaded").await;

@@ -127,6 +127,24 @@ async fn the_sample_of_a_client_is_registered() {
 }
 
 #[tokio::test]
+async fn the_workloads_of_the_sample_are_registered() {
+    let fixture = Fixture::new("sample-workload-identity").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    fixture.apply(serde_json::json!({"workloadIdentity": {"enabled": true}})).await;
+    let (path, objects) = read(&fixture, "workload-identity.yaml");
+    assert!(objects.iter().all(|object| object["kind"] != "Secret"));
+    apply(&fixture, &path);
+    for id in ["shop", "stock"] {
+        wait_for_entry(&fixture, id).await;
+    }
+    load(&fixture).await;
+    for name in ["shop", "stock"] {
+        wait_until_ready(&fixture, name).await;
+    }
+}
+
+#[tokio::test]
 async fn the_gateway_sample_has_a_route() {
     let fixture = applied("gateway-api.yaml").await;
     assert!(fixture.any("HTTPRoute").get_opt(NAME).await.expect("a response").is_some());

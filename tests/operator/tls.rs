@@ -89,6 +89,7 @@ async fn an_issuer_is_asked_for_a_certificate_of_the_service() {
     assert_eq!(certificate["spec"]["dnsNames"][0], format!("auth.{}.svc", fixture.namespace));
     let issuer = json!(format!("https://auth.{}.svc", fixture.namespace));
     fixture.wait_for_value("ConfigMap", "auth-settings", "/data/ISSUER_URL", &issuer).await;
+    fixture.wait_for_value("ConfigMap", "auth-jwks", "/data/issuer", &issuer).await;
     let volumes = "/spec/template/spec/volumes";
     fixture.wait_for_condition("SchemaMigrated", "True").await;
     fixture.wait_for_condition("Ready", "True").await;

@@ -3,12 +3,18 @@
 use std::fs;
 
 use latchkey_tests::answer::{Answer, Answered};
-use latchkey_tests::app::{App, Session, User};
+use latchkey_tests::app::{App, Session, User, path};
+use latchkey_tests::chart;
 use latchkey_tests::clients_file::TestClient;
 use latchkey_tests::programs::workspace;
 use latchkey_tests::proxies::{EchoApplication, Proxy};
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
+
+use crate::gateways;
+use crate::verifiers::prepared;
+
+const PAGE: &str = "docs/how-to/forward-authentication.md";
 
 /// An application behind a proxy that authenticates requests at Latchkey.
 struct Case {
@@ -25,24 +31,24 @@ enum Kind {
     Nginx,
     Caddy,
     HaProxy,
-}
-
-impl Kind {
-    /// The language of its settings in the documentation.
-    fn language(self) -> &'static str {
-        match self {
-            Self::Nginx => "nginx",
-            Self::Caddy => "caddyfile",
-            Self::HaProxy => "haproxy",
-        }
-    }
+    Envoy,
+    Traefik,
 }
 
 /// The first fenced block of this language in the documentation.
-fn documented(language: &str) -> String {
-    let text = fs::read_to_string(workspace().join("docs/how-to/forward-authentication.md")).unwrap();
+pub fn documented(language: &str) -> String {
+    let text = fs::read_to_string(workspace().join(PAGE)).unwrap();
     let fenced = text.split_once(&format!("```{language}\n")).expect("a fenced block").1;
     fenced.split_once("```").expect("the end of the block").0.to_owned()
+}
+
+/// Documented settings with the addresses of the server and of the application.
+fn with_addresses(settings: &str, app: &App, application: &EchoApplication) -> String {
+    let (server, application) = (app.server().authority(), application.authority());
+    let text =
+        settings.replace("latchkey.auth.svc:8080", server).replace("app.example.svc:3000", &application);
+    assert_ne!(text, settings, "the documented settings have other addresses");
+    text
 }
 
 impl Case {
@@ -50,23 +56,22 @@ impl Case {
         let client = TestClient::new("orders", &["orders:read", "orders:write"]);
         let app = App::setup().own_postgres().clients(std::slice::from_ref(&client)).start().await;
         let application = EchoApplication::start().await;
-        let mut texts = vec![documented(kind.language())];
-        if kind == Kind::HaProxy {
-            texts.push(documented("lua"));
-        }
-        for placeholder in ["latchkey.auth.svc:8080", "app.example.svc:3000"] {
-            let is_used = texts.iter().any(|text| text.contains(placeholder));
-            assert!(is_used, "{placeholder} is not in the documented settings");
-        }
-        for text in &mut texts {
-            *text = text
-                .replace("latchkey.auth.svc:8080", app.server().authority())
-                .replace("app.example.svc:3000", &application.authority());
-        }
+        let settings = |language: &str| with_addresses(&documented(language), &app, &application);
         let proxy = match kind {
-            Kind::Nginx => Proxy::nginx(&texts[0]).await,
-            Kind::Caddy => Proxy::caddy(&texts[0]).await,
-            Kind::HaProxy => Proxy::haproxy(&texts[0], &texts[1]).await,
+            Kind::Nginx => Proxy::nginx(&settings("nginx")).await,
+            Kind::Caddy => Proxy::caddy(&settings("caddyfile")).await,
+            Kind::HaProxy => Proxy::haproxy(&settings("haproxy"), &settings("lua")).await,
+            Kind::Envoy => {
+                let settings = gateways::documented(PAGE, "## Envoy");
+                let settings = gateways::with_addresses(&settings, &app, &application);
+                Proxy::envoy(&gateways::envoy(), &settings).await
+            }
+            Kind::Traefik => {
+                let settings = with_addresses(&gateways::documented(PAGE, "## Traefik"), &app, &application);
+                let middlewares = chart::parse(&settings);
+                let program = prepared("python").join("bin/traefik");
+                Proxy::traefik(&program, &middlewares, &application.authority()).await
+            }
         };
         let (user, session) = app.new_session("anna").await;
         Self { app, proxy, _application: application, user, session, client }
@@ -156,11 +161,14 @@ async fn a_forged_user_header_does_not_reach_the_application(kind: Kind) {
             "X-Auth-User-Id",
             "X-Auth-Client-Id",
             "X-Auth-Scopes",
+            "X-Auth-Groups",
         ] {
             request = request.header(name, "1").header(name.replace('-', "_"), "1");
         }
-        // nginx only removes the headers that it sets, the others all with this prefix; other ones have no meaning.
-        if kind == Kind::Nginx { request } else { request.header("X-Auth-Other", "1") }
+        // nginx, Envoy and Traefik only remove the headers that they set, the others all with this prefix; other ones
+        // have no meaning.
+        let all = matches!(kind, Kind::Caddy | Kind::HaProxy);
+        if all { request.header("X-Auth-Other", "1") } else { request }
     };
     assert_admitted(&forge(case.get().bearer_auth(&case.session.access)).answer().await, &case.user);
     // Most headers of a client's token are empty.
@@ -185,6 +193,35 @@ async fn a_client_is_admitted_with_its_scopes(kind: Kind) {
     assert_refused(&case.get().bearer_auth(&token).answer().await);
 }
 
+async fn the_groups_of_a_person_reach_the_application(kind: Kind) {
+    let case = Case::start(kind).await;
+    let shop = TestClient::new("shop", &["groups"]).with("grant_types", json!(["password"]));
+    case.app.register(std::slice::from_ref(&shop)).await;
+    let superuser = &case.app.superuser().await.access;
+    for (name, in_path) in [("/shop/admins", "%2Fshop%2Fadmins"), ("staff", "staff")] {
+        let body = json!({ "name": name });
+        case.app.post(path::GROUPS).bearer_auth(superuser).json(&body).answer().await.ok(201);
+        let member = format!("{}/{in_path}/members/{}", path::GROUPS, case.user.id);
+        let answer = case.app.server().request("PUT", &member).bearer_auth(superuser).answer().await;
+        assert!([201, 204].contains(&answer.status), "{answer:?}");
+    }
+    let form = [("username", case.user.username.as_str()), ("password", case.user.password.as_str())];
+    let request = case.app.post(path::TOKEN).basic_auth("shop", Some(&shop.secret)).form(&form);
+    let token = request.answer().await.ok(200)["access_token"].as_str().unwrap().to_owned();
+    assert_headers(
+        &case.get().bearer_auth(token).answer().await,
+        &json!({
+            "x-auth-user-id": [case.user.id.to_string()],
+            "x-auth-username": [case.user.username],
+            "x-auth-email": [case.user.email],
+            "x-auth-superuser": ["false"],
+            "x-auth-client-id": ["shop"],
+            "x-auth-scopes": ["groups"],
+            "x-auth-groups": ["/shop/admins,staff"],
+        }),
+    );
+}
+
 async fn every_request_is_refused_while_latchkey_is_unavailable(kind: Kind) {
     let mut case = Case::start(kind).await;
     case.app.postgres.as_mut().unwrap().stop();
@@ -192,7 +229,8 @@ async fn every_request_is_refused_while_latchkey_is_unavailable(kind: Kind) {
     let expected = match kind {
         Kind::Nginx => [500, 500],
         Kind::Caddy => [503, 502],
-        Kind::HaProxy => [503, 503],
+        Kind::HaProxy | Kind::Envoy => [503, 503],
+        Kind::Traefik => [503, 500],
     };
     let answer = case.get().bearer_auth(&case.session.access).answer().await;
     assert_eq!(answer.status, expected[0], "{answer:?}");
@@ -221,12 +259,25 @@ macro_rules! for_each_proxy {
                 super::$property(super::Kind::HaProxy).await;
             })+
         }
+        mod envoy {
+            $(#[tokio::test]
+            async fn $property() {
+                super::$property(super::Kind::Envoy).await;
+            })+
+        }
+        mod traefik {
+            $(#[tokio::test]
+            async fn $property() {
+                super::$property(super::Kind::Traefik).await;
+            })+
+        }
     };
 }
 
 for_each_proxy!(
     a_logged_in_user_is_admitted,
     a_client_is_admitted_with_its_scopes,
+    the_groups_of_a_person_reach_the_application,
     a_forged_user_header_does_not_reach_the_application,
     every_request_is_refused_while_latchkey_is_unavailable,
 );

@@ -1,33 +1,40 @@
 //! Spring Security's resource server with the settings of docs/how-to/verify-access-tokens.md, word for word.
 
 use std::fs;
-use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use latchkey_tests::app::{App, ISSUER, path};
 use latchkey_tests::forged_tokens::{Forged, claim};
 use latchkey_tests::key_set;
+use latchkey_tests::process::run_with_input;
 use latchkey_tests::programs::workspace;
 
 use crate::verifiers::prepared;
 
 const SOURCE: &str = "tests/programs/java/Verify.java";
 
-/// What Spring Security says of each token: with the documented settings, and with its own defaults.
-fn verify(app: &App, algorithm: &str, tokens: &[&str]) -> Vec<[String; 2]> {
-    let keys = format!("{}{}", app.server().api, path::JWKS);
-    let mut lines = vec![keys.as_str(), ISSUER, ISSUER, algorithm];
-    lines.extend(tokens);
-    let mut command = Command::new("java");
-    command.arg("-cp").arg(prepared("java").join("lib/*")).arg(workspace().join(SOURCE));
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(lines.join("\n").as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let printed = String::from_utf8(output.stdout).unwrap();
-    let outcomes = printed.lines().map(|line| line.split_once('\t').unwrap());
-    outcomes.map(|(documented, defaults)| [documented.to_owned(), defaults.to_owned()]).collect()
+/// An application with Spring Security that verifies tokens of this issuer.
+pub struct ResourceServer<'a> {
+    pub app: &'a App,
+    pub issuer: &'a str,
+    pub audience: &'a str,
+    pub algorithm: &'a str,
+}
+
+impl ResourceServer<'_> {
+    /// What Spring Security says of each token: with the documented settings, and with its own defaults.
+    pub fn verify(&self, tokens: &[&str]) -> Vec<[String; 2]> {
+        let keys = format!("{}{}", self.app.server().api, path::JWKS);
+        let mut lines = vec![keys.as_str(), self.issuer, self.audience, self.algorithm];
+        lines.extend(tokens);
+        let mut command = Command::new("java");
+        command.arg("-cp").arg(prepared("java").join("lib/*")).arg(workspace().join(SOURCE));
+        let output = run_with_input(&mut command, &lines.join("\n"));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let printed = String::from_utf8(output.stdout).unwrap();
+        let outcomes = printed.lines().map(|line| line.split_once('\t').unwrap());
+        outcomes.map(|(documented, defaults)| [documented.to_owned(), defaults.to_owned()]).collect()
+    }
 }
 
 #[test]
@@ -70,10 +77,11 @@ async fn verifies(algorithm: &str) {
         ]);
     }
     let tokens: Vec<_> = cases.iter().map(|(_, _, token)| token.as_str()).collect();
-    let outcomes = verify(&app, algorithm, &tokens);
+    let server = ResourceServer { app: &app, issuer: ISSUER, audience: ISSUER, algorithm };
+    let outcomes = server.verify(&tokens);
     assert_eq!(outcomes.len(), cases.len());
     for ((name, accepted, _), [documented, defaults]) in cases.iter().zip(&outcomes) {
-        assert_eq!(documented == "accepted latchkey", *accepted, "{name}: {documented}");
+        assert_eq!(documented == "accepted latchkey []", *accepted, "{name}: {documented}");
         // That is why the setting is documented.
         assert!(defaults.starts_with("refused"), "{name}: {defaults}");
     }

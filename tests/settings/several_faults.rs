@@ -12,7 +12,7 @@ use latchkey_tests::server::{Variables, run_command};
 use crate::parts::unreachable;
 
 /// Faults that neither hide nor cause each other.
-const FAULTS: [(&str, Option<&str>); 31] = [
+const FAULTS: [(&str, Option<&str>); 33] = [
     ("ACCESS_TOKEN_EXPIRE_MINUTES", Some("7d")),
     ("ACCOUNT_DELETION_ENABLED", Some("perhaps")),
     ("ADMIN_PASSWORDS_ENABLED", Some("perhaps")),
@@ -44,6 +44,8 @@ const FAULTS: [(&str, Option<&str>); 31] = [
     ("SMTP_PORT", Some("smtp")),
     ("TRUSTED_PROXIES", Some("everywhere")),
     ("UNVERIFIED_LOGIN_ENABLED", Some("perhaps")),
+    ("WORKLOAD_IDENTITY_ENABLED", Some("perhaps")),
+    ("KUBERNETES_API_URL", Some("http://api.example.test")),
 ];
 
 fn with(changes: &[(&str, Option<&str>)]) -> Variables {

@@ -24,6 +24,14 @@ pub struct Write {
     pub code: u64,
 }
 
+impl Write {
+    /// Whether the API server refused the write for a reason that remains. After a conflict (409) the writer reads the
+    /// object again and repeats the write: someone else wrote since it had read, such as a test that applies the next spec.
+    pub fn is_refused(&self) -> bool {
+        self.code >= 400 && self.code != 409
+    }
+}
+
 /// One request that reads Secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretRead {

@@ -9,6 +9,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DynamicObject, Patch, PatchParams};
@@ -23,7 +24,7 @@ use crate::audit::AuditLog;
 use crate::process::{OnParentDeath, Process, build, free_port, run_ok};
 use crate::{programs, scratch, wait};
 
-use processes::{start_api_server, start_etcd, write_api_server_files};
+use processes::{AUTHENTICATION_FILE, start_api_server, start_etcd, write_api_server_files};
 pub use restart::Part;
 
 /// The user of the tests.
@@ -49,6 +50,9 @@ pub const CONTROLLERS: [&str; 12] = [
     "serviceaccount-controller",
     "statefulset-controller",
 ];
+
+/// The deadline of the start of its API server, beside all programs that other tests start.
+const START: Duration = Duration::from_mins(2);
 
 /// A running control plane. Dropping it stops its processes.
 #[derive(Debug)]
@@ -90,7 +94,21 @@ impl ControlPlane {
     /// # Panics
     /// When a part of it does not start; the message ends with that part's last output.
     pub async fn start(contents: Contents<'_>) -> Self {
+        Self::start_in(scratch::folder("control-plane"), contents).await
+    }
+
+    /// Starts a separate control plane whose API server also accepts the users of this AuthenticationConfiguration
+    /// (`apiserver.config.k8s.io`).
+    ///
+    /// # Panics
+    /// As [`ControlPlane::start`].
+    pub async fn start_authenticating(contents: Contents<'_>, configuration: &str) -> Self {
         let folder = scratch::folder("control-plane");
+        fs::write(folder.join(AUTHENTICATION_FILE), configuration).expect("the configuration is written");
+        Self::start_in(folder, contents).await
+    }
+
+    async fn start_in(folder: PathBuf, contents: Contents<'_>) -> Self {
         let (etcd_port, api_port) = (free_port(), free_port());
         let token = format!("{:032x}", uuid::Uuid::new_v4().as_u128());
         write_api_server_files(&folder, &token);
@@ -126,8 +144,16 @@ impl ControlPlane {
     /// # Panics
     /// When the kubeconfig just written cannot be read.
     pub async fn client(&self) -> Client {
+        self.client_with_token(&self.token).await
+    }
+
+    /// A client that authenticates with this token.
+    ///
+    /// # Panics
+    /// As [`ControlPlane::client`].
+    pub async fn client_with_token(&self, token: &str) -> Client {
         let config =
-            Kubeconfig::from_yaml(&self.kubeconfig_text(&self.token, &self.server())).expect("a kubeconfig");
+            Kubeconfig::from_yaml(&self.kubeconfig_text(token, &self.server())).expect("a kubeconfig");
         let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await;
         Client::try_from(config.expect("a configuration")).expect("a client")
     }
@@ -215,7 +241,8 @@ impl ControlPlane {
     }
 
     async fn wait_until_ready(&self) {
-        wait::until("the API server to be ready", async || self.readiness().await).await;
+        let readiness = async || self.readiness().await;
+        wait::until_within(START, Duration::from_millis(50), "the API server to be ready", readiness).await;
     }
 
     async fn readiness(&self) -> Result<String, String> {
@@ -236,7 +263,7 @@ impl ControlPlane {
     }
 
     /// The API server generates a certificate and signs it with an authority that it stores next to it.
-    fn certificate(&self) -> PathBuf {
+    pub fn certificate(&self) -> PathBuf {
         self.folder.join("certificates/apiserver.crt")
     }
 
@@ -308,6 +335,12 @@ pub fn optional_crds() -> Vec<PathBuf> {
 pub fn sample_crds() -> Vec<PathBuf> {
     let crds = programs::workspace().join("tests/cluster/crds");
     build(Command::new(crds).arg("samples")).lines().map(PathBuf::from).collect()
+}
+
+/// The CRDs of Istio, in one file.
+pub fn istio_crds() -> PathBuf {
+    let crds = programs::workspace().join("tests/cluster/crds");
+    PathBuf::from(build(Command::new(crds).arg("istio")).trim())
 }
 
 /// The CRD of the Prometheus Operator's ServiceMonitor.

@@ -14,6 +14,7 @@ pub mod audit;
 pub mod authority;
 pub mod blackhole;
 pub mod chart;
+pub mod client_keys;
 pub mod clients_file;
 pub mod cluster;
 pub mod collector;
@@ -44,6 +45,7 @@ pub mod smtp;
 pub mod status_port;
 pub mod wait;
 pub mod wire;
+pub mod workloads;
 
 #[cfg(test)]
 mod tests;

@@ -24,6 +24,8 @@ struct Traffic {
     state: State,
     /// What was held back before the number changed is forwarded.
     released: u64,
+    /// The connections opened before the number changed carry nothing any more, and stay open.
+    generation: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +69,7 @@ impl Link {
         listener.set_nonblocking(true).expect("a listener for tokio");
         let own_port = listener.local_addr().expect("the address just bound").port();
         let listener = TcpListener::from_std(listener).expect("a tokio listener");
-        let (sender, traffic) = watch::channel(Traffic { state: State::Up, released: 0 });
+        let (sender, traffic) = watch::channel(Traffic { state: State::Up, released: 0, generation: 0 });
         let target = Arc::new(AtomicU16::new(port));
         let current = Arc::clone(&target);
         let task = tokio::spawn(async move {
@@ -109,6 +111,12 @@ impl Link {
         self.traffic.send_modify(|traffic| traffic.released += 1);
     }
 
+    /// Holds back everything on the connections that are open, in both directions and for good, as after the loss of a node or
+    /// of a network; new connections work.
+    pub fn silence_open(&self) {
+        self.traffic.send_modify(|traffic| traffic.generation += 1);
+    }
+
     fn set(&self, state: State) {
         self.traffic.send_modify(|traffic| traffic.state = state);
     }
@@ -132,7 +140,8 @@ async fn forward(
     mut traffic: watch::Receiver<Traffic>,
     pace: Duration,
 ) {
-    if traffic.borrow().state == State::Cut {
+    let Traffic { state, generation, .. } = *traffic.borrow();
+    if state == State::Cut {
         return;
     }
     let Ok(outgoing) = connect(source, target).await else { return };
@@ -141,8 +150,8 @@ async fn forward(
     let (requests, answers) = (traffic.clone(), traffic.clone());
     let both = async {
         tokio::join!(
-            copy(from_client, to_server, requests, State::RequestsHeld, pace),
-            copy(from_server, to_client, answers, State::AnswersHeld, pace),
+            copy(from_client, to_server, requests, (State::RequestsHeld, generation), pace),
+            copy(from_server, to_client, answers, (State::AnswersHeld, generation), pace),
         );
     };
     tokio::select! {
@@ -157,12 +166,13 @@ async fn connect(source: IpAddr, target: SocketAddr) -> std::io::Result<TcpStrea
     socket.connect(target).await
 }
 
-/// Copies until either end closes, except while the link is in the state that holds back this direction.
+/// Copies until either end closes, except while the link is in the state that holds back this direction, or after the
+/// generation of the connection.
 async fn copy(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     mut traffic: watch::Receiver<Traffic>,
-    held: State,
+    (held, generation): (State, u64),
     pace: Duration,
 ) {
     let mut buffer = vec![0; 16 * 1024];
@@ -171,7 +181,9 @@ async fn copy(
             tokio::time::sleep(pace).await;
         }
         let released = traffic.borrow().released;
-        let passes = |traffic: &Traffic| traffic.state != held || traffic.released > released;
+        let passes = |traffic: &Traffic| {
+            traffic.generation == generation && (traffic.state != held || traffic.released > released)
+        };
         let ended = traffic.wait_for(passes).await.is_err();
         if ended || read == 0 || to.write_all(&buffer[..read]).await.is_err() {
             break;

@@ -3,7 +3,6 @@
 mod database;
 mod replication;
 mod settings;
-mod stopped;
 mod verifier;
 
 use std::fs;
@@ -13,7 +12,6 @@ use std::sync::{LazyLock, OnceLock};
 
 pub use database::Database;
 use sqlx::{Connection, QueryBuilder};
-pub use stopped::StoppedBackends;
 use tempfile::TempDir;
 use uuid::Uuid;
 

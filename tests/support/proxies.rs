@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
@@ -54,10 +54,14 @@ async fn answer(stream: TcpStream) -> Option<()> {
     while let Some((name, value)) = lines.next_line().await.ok()??.split_once(':') {
         headers.entry(name.to_lowercase()).or_default().push(value.trim().to_owned());
     }
+    // If it were not read, closing the connection could reset it, and a proxy could lose the response.
+    let length = headers.get("content-length").and_then(|values| values[0].parse().ok()).unwrap_or(0);
+    let mut stream = lines.into_inner();
+    stream.read_exact(&mut vec![0; length]).await.ok()?;
     let body = json!({ "line": line, "headers": headers }).to_string();
     let head = format!("Content-Type: application/json\r\nContent-Length: {}\r\nX-Request-Id: -", body.len());
     let text = format!("HTTP/1.1 200 OK\r\n{head}\r\nConnection: close\r\n\r\n{body}");
-    lines.into_inner().write_all(text.as_bytes()).await.ok()
+    stream.write_all(text.as_bytes()).await.ok()
 }
 
 /// A running proxy. Dropping it stops it.
@@ -114,6 +118,58 @@ impl Proxy {
         let mut command = Command::new(programs::debian("haproxy"));
         command.arg("-db").arg("-f").arg(file);
         Self::start(&command, folder, port).await
+    }
+
+    /// Starts Envoy with this bootstrap configuration, in which `address: 0.0.0.0, port_value: 80` is replaced by a free
+    /// port.
+    pub async fn envoy(program: &Path, settings: &str) -> Self {
+        let folder = temporary_folder("envoy-");
+        let port = free_port();
+        let text = settings.replace(
+            "address: 0.0.0.0, port_value: 80}",
+            &format!("address: 127.0.0.1, port_value: {port}}}"),
+        );
+        let file = written(folder.path(), "envoy.yaml", &text);
+        let mut command = Command::new(program);
+        command.arg("-c").arg(file);
+        command.args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"]);
+        Self::start(&command, folder, port).await
+    }
+
+    /// Starts Traefik with these objects of kind Middleware, in this order, in front of the application at this address.
+    pub async fn traefik(program: &Path, middlewares: &[Value], application: &str) -> Self {
+        let folder = temporary_folder("traefik-");
+        let port = free_port();
+        let specs = middlewares.iter().map(|object| {
+            (object["metadata"]["name"].as_str().expect("a name").to_owned(), object["spec"].clone())
+        });
+        let (names, specs): (Vec<_>, serde_json::Map<_, _>) =
+            specs.map(|(name, spec)| (name.clone(), (name, spec))).unzip();
+        let routes = json!({ "http": {
+            "middlewares": specs,
+            "routers": { "app": {
+                "rule": "PathPrefix(`/`)", "entryPoints": ["web"], "middlewares": names, "service": "app",
+            } },
+            "services": { "app": { "loadBalancer": {
+                "servers": [{ "url": format!("http://{application}") }],
+            } } },
+        } });
+        let routes = written(folder.path(), "routes.yaml", &routes.to_string());
+        let settings = json!({
+            "global": { "checkNewVersion": false, "sendAnonymousUsage": false },
+            "entryPoints": { "web": { "address": format!("127.0.0.1:{port}") } },
+            "providers": { "file": { "filename": routes } },
+        });
+        let file = written(folder.path(), "traefik.yaml", &settings.to_string());
+        let mut command = Command::new(program);
+        command.arg(format!("--configFile={}", file.display()));
+        let proxy = Self::start(&command, folder, port).await;
+        wait::until("Traefik to know the route", async || {
+            let status = reqwest::get(&proxy.url).await.map_err(|e| e.to_string())?.status();
+            wait::check(status != 404, status.to_string())
+        })
+        .await;
+        proxy
     }
 
     async fn start(command: &Command, folder: TempDir, port: u16) -> Self {

@@ -22,13 +22,15 @@ pub struct Recorder {
 
 impl Recorder {
     /// Forwards to PostgreSQL at `127.0.0.1:port`. A round trip is a statement of the simple protocol or the messages up to a
-    /// `Sync`, and is recorded as its SQL text.
+    /// `Sync`, and is recorded as its SQL text; `BEGIN` and `COMMIT` are recorded with the first statement of their
+    /// transaction.
     pub fn postgres(port: u16) -> Self {
         Self::start(port, PostgresReader::default)
     }
 
     /// Forwards to Redis at `127.0.0.1:port`. A round trip is the commands that are written together, and is recorded as
-    /// their names.
+    /// their text, in which `#` stands for what differs from one session, account or time to the next; equal ones in a row
+    /// are recorded once.
     pub fn redis(port: u16) -> Self {
         Self::start(port, RedisReader::default)
     }
@@ -104,6 +106,17 @@ struct PostgresReader {
     statements: HashMap<String, String>,
     /// The statement that the next `Sync` belongs to.
     current: String,
+    transaction: Transaction,
+}
+
+#[derive(Debug, Default)]
+enum Transaction {
+    #[default]
+    None,
+    /// `BEGIN` has been sent.
+    Begun,
+    /// This was its first statement.
+    At(String),
 }
 
 impl Reader for PostgresReader {
@@ -128,12 +141,12 @@ impl Reader for PostgresReader {
 }
 
 impl PostgresReader {
-    fn read_message(&mut self, kind: u8, body: &[u8]) -> Option<String> {
+    fn read_message(&mut self, kind: u8, body: &[u8]) -> Vec<String> {
         let mut texts = body.split(|byte| *byte == 0).map(|text| String::from_utf8_lossy(text).into_owned());
         let mut text = || texts.next().unwrap_or_default();
         match kind {
             // Query
-            b'Q' => return Some(one_line(&text())),
+            b'Q' => return self.name_trip(one_line(&text())),
             // Parse
             b'P' => {
                 let (name, sql) = (text(), one_line(&text()));
@@ -146,10 +159,33 @@ impl PostgresReader {
                 self.current = self.statements.get(&name).cloned().unwrap_or_default();
             }
             // Sync
-            b'S' => return Some(std::mem::take(&mut self.current)),
+            b'S' => {
+                let sql = std::mem::take(&mut self.current);
+                return self.name_trip(sql);
+            }
             _ => {}
         }
-        None
+        Vec::new()
+    }
+
+    /// Names this round trip, and before it the one of its `BEGIN`.
+    fn name_trip(&mut self, sql: String) -> Vec<String> {
+        let is_end = sql == "COMMIT" || sql == "ROLLBACK";
+        match std::mem::take(&mut self.transaction) {
+            Transaction::At(first) if is_end => vec![format!("{sql} after {first}")],
+            Transaction::Begun if !is_end && !sql.starts_with("prepare ") => {
+                self.transaction = Transaction::At(sql.clone());
+                vec![format!("BEGIN before {sql}"), sql]
+            }
+            _ if sql.starts_with("BEGIN") => {
+                self.transaction = Transaction::Begun;
+                Vec::new()
+            }
+            unchanged => {
+                self.transaction = unchanged;
+                vec![sql]
+            }
+        }
     }
 }
 
@@ -165,35 +201,51 @@ fn one_line(sql: &str) -> String {
 #[derive(Debug, Default)]
 struct RedisReader {
     pending: Vec<u8>,
-    /// The names of the commands of a round trip whose last command is incomplete.
-    names: Vec<String>,
+    /// The commands of a round trip whose last command is incomplete.
+    commands: Vec<String>,
 }
 
 impl Reader for RedisReader {
     fn read(&mut self, bytes: &[u8]) -> Vec<String> {
         self.pending.extend_from_slice(bytes);
-        while let Some((name, end)) = command(&self.pending) {
+        while let Some((command, end)) = command(&self.pending) {
             self.pending.drain(..end);
-            self.names.push(name);
+            self.commands.push(command);
         }
-        if self.names.is_empty() || !self.pending.is_empty() {
+        if self.commands.is_empty() || !self.pending.is_empty() {
             return Vec::new();
         }
-        vec![std::mem::take(&mut self.names).join(" ")]
+        let mut commands = std::mem::take(&mut self.commands);
+        commands.dedup();
+        vec![commands.join("; ")]
     }
 }
 
-/// The name of the first command, and where it ends.
+/// The first command, and where it ends.
 fn command(bytes: &[u8]) -> Option<(String, usize)> {
     let (count, mut at) = line(bytes, 0)?;
-    let mut name = None;
+    let mut parts = Vec::new();
     for _ in 0..count {
         let (length, begin) = line(bytes, at)?;
-        let part = bytes.get(begin..begin + length)?;
-        name.get_or_insert_with(|| String::from_utf8_lossy(part).into_owned());
+        parts.push(without_values(&String::from_utf8_lossy(bytes.get(begin..begin + length)?)));
         at = begin + length + 2;
     }
-    (at <= bytes.len()).then_some((name?, at))
+    (at <= bytes.len()).then_some((parts.join(" "), at))
+}
+
+/// Replaces every word that has a digit: numbers, UUIDs and hashes.
+fn without_values(text: &str) -> String {
+    let is_of_word = |character: char| character.is_ascii_alphanumeric() || "-_".contains(character);
+    let mut result = String::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let end = rest.find(|character| is_of_word(character) != is_of_word(first)).unwrap_or(rest.len());
+        let (part, after) = rest.split_at(end);
+        let is_value = is_of_word(first) && part.contains(|character: char| character.is_ascii_digit());
+        result.push_str(if is_value { "#" } else { part });
+        rest = after;
+    }
+    result
 }
 
 /// The number in the line that begins at `at`, after its type, and where the line ends.

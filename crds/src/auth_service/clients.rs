@@ -45,11 +45,13 @@ pub enum NamespacesFrom {
     All,
 }
 
-/// The most that an AuthClient may ask for. A list that is unset limits nothing; an empty one permits nothing.
+/// The most that an AuthClient may ask for. A list that is unset permits everything but administrative scopes and token
+/// exchange, which must be listed; an empty one permits nothing.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct ClientMaximum {
-    /// The scopes that AuthClients may have.
+    /// The scopes that AuthClients may have. users.read, users.write, audit.read and groups.manage let a client administer
+    /// this AuthService: every client that may be registered may have those that are listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512), inner(length(min = 1, max = 128)))]
     pub scopes: Option<Vec<String>>,
@@ -57,8 +59,14 @@ pub struct ClientMaximum {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512), inner(length(min = 1, max = 512)))]
     pub audiences: Option<Vec<String>>,
-    /// The grants that AuthClients may have.
+    /// The grants that AuthClients may have. urn:ietf:params:oauth:grant-type:token-exchange lets a client act for the
+    /// users and clients that call it, towards clients that allow it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8))]
     pub grant_types: Option<Vec<GrantType>>,
+    /// The names of the claims that AuthClients may add to tokens of people (spec.claims). All AuthClients issue these
+    /// tokens for one audience: an application that trusts a claim trusts every AuthClient that may have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 128)))]
+    pub claims: Option<Vec<String>>,
 }

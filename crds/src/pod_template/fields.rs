@@ -4,7 +4,7 @@ use latchkey_config::variables;
 use serde_json::{Map, Value};
 
 /// The names of the operator's volumes, also of those that a spec does not use now.
-pub const VOLUMES: [&str; 12] = [
+pub const VOLUMES: [&str; 13] = [
     "keys",
     "database",
     "database-client",
@@ -17,6 +17,7 @@ pub const VOLUMES: [&str; 12] = [
     "introspection",
     "mail-texts",
     "tls",
+    "kubernetes",
 ];
 
 /// A refused field.

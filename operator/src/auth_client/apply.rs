@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use kube::api::{Patch, PatchParams};
+use kube::api::{ListParams, Patch, PatchParams};
 use kube::core::DynamicObject;
 use kube::{Api, ResourceExt};
 use latchkey_crds::AuthClient;
@@ -112,7 +112,37 @@ pub(crate) async fn add_finalizer(
     }
     let mut finalizers = client.finalizers().to_vec();
     finalizers.push(finalizer);
-    patch_metadata(client, client.resource_version(), json!({ "finalizers": finalizers }), context).await
+    let version =
+        patch_metadata(client, client.resource_version(), json!({ "finalizers": finalizers }), context)
+            .await?;
+    // The write named the version that was read.
+    let (uid, generation) = (client.uid().unwrap_or_default(), client.metadata.generation);
+    context.with_memory(&uid, |memory| memory.verified_generation = generation);
+    Ok(version)
+}
+
+/// Verifies that the AuthClient exists with this spec, and is not to be deleted.
+///
+/// # Errors
+/// When the API server does not respond, or the AuthClient has changed.
+pub(crate) async fn verify(client: &AuthClient, context: &Context) -> Result<(), ApplyError> {
+    let name = client.name_any();
+    let api: Api<AuthClient> =
+        Api::namespaced(context.client.clone(), &client.namespace().unwrap_or_default());
+    // A list without a resource version is the most recent one. The operator has no right to get AuthClients.
+    let this = ListParams::default().fields(&format!("metadata.name={name}"));
+    let live = match api.list_metadata(&this).await {
+        Ok(live) => live,
+        Err(source) => {
+            return Err(ApplyError::Request { kind: "AuthClient", name, source: Box::new(source) });
+        }
+    };
+    let is_current = live.iter().any(|live| {
+        live.uid() == client.uid()
+            && live.metadata.generation == client.metadata.generation
+            && live.metadata.deletion_timestamp.is_none()
+    });
+    if is_current { Ok(()) } else { Err(ApplyError::Outdated { kind: "AuthClient", name }) }
 }
 
 /// Removes the finalizer.

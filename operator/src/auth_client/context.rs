@@ -26,6 +26,8 @@ use crate::responsibility::Scope;
 pub(crate) struct Memory {
     pub failures: Failures,
     pub repairs: Repairs,
+    /// The last generation of the spec that the API server confirmed.
+    pub verified_generation: Option<i64>,
     /// A secret that the replicas are to accept before applications can read it.
     pub next_secret: Option<SecretText>,
 }

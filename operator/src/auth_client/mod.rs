@@ -171,11 +171,16 @@ async fn register(
 ) -> Result<Action, ReconcileError> {
     let uid = client.uid().unwrap_or_default();
     let mut version = apply::add_finalizer(client, context).await?;
+    if !may_register(client, service, &registered, context).await? {
+        // Its AuthService triggers it.
+        return Ok(Action::requeue(review_of(Some(service))));
+    }
     let prepared = secret::prepare(client, service, &registered, context).await?;
     let annotations = client.annotations();
     let revokes = annotations.contains_key(REVOKE_SECRET_ANNOTATION) && prepared.next.is_none();
     let wanted = Wanted {
         client: registered,
+        has_secret: client.secret_name().is_some(),
         current: prepared.current,
         next: prepared.next,
         overlap: prepared.overlap,
@@ -219,6 +224,32 @@ async fn register(
     let contested = matches!(&facts.secret, SecretState::Problem(problem) if problem.reason == "Contested");
     let due = if contested { Some(CONTESTED_DELAY) } else { due };
     Ok(Action::requeue(review.min(due.unwrap_or(REVIEW))))
+}
+
+/// Whether what the AuthClient asks for may change the registry and its Secret. A restarted operator may be served an older
+/// list by an API server that lags behind: a deleted AuthClient, or an older spec, must not return to the registry.
+async fn may_register(
+    client: &AuthClient,
+    service: &AuthService,
+    registered: &latchkey_clients::Client,
+    context: &Context,
+) -> Result<bool, ReconcileError> {
+    let uid = client.uid().unwrap_or_default();
+    let generation = client.metadata.generation;
+    if context.with_memory(&uid, |memory| memory.verified_generation == generation) {
+        return Ok(true);
+    }
+    if was_registered(client) {
+        match context.registrations.published(&service.uid().unwrap_or_default()) {
+            // The operator has just started: what is registered stays until the AuthService was reconciled.
+            None => return Ok(false),
+            Some(published) if published.has(&uid, registered) => return Ok(true),
+            Some(_) => {}
+        }
+    }
+    apply::verify(client, context).await?;
+    context.with_memory(&uid, |memory| memory.verified_generation = generation);
+    Ok(true)
 }
 
 /// Whether the present generation was registered before.

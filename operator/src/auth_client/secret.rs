@@ -117,6 +117,7 @@ async fn generated(
     let next_is_accepted = known.as_ref().zip(next.as_ref()).is_some_and(|(known, next)| {
         let wanted = Wanted {
             client: registered.clone(),
+            has_secret: true,
             current: Some(secret_digest(&known.text)),
             next: Some(secret_digest(next)),
             overlap,

@@ -110,6 +110,7 @@ pub(crate) fn full_spec() -> Value {
         "trustedProxies": ["10.0.0.0/8", "2001:db8::1"],
         "corsAllowedOrigins": ["https://app.example.com"],
         "introspectionClient": {"id": "gateway", "secretRef": {"name": "gateway", "key": "secret"}},
+        "workloadIdentity": {"enabled": true},
         "tls": {"secretRef": {"name": "api-tls"}},
         "exposure": {"ingress": {"host": "auth.example.com", "className": "nginx", "annotations": {"a": "b"}, "tls": {"certificate": {"issuerRef": {"name": "letsencrypt", "kind": "ClusterIssuer"}}}}},
         "networkPolicy": {"enabled": true, "allowFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress"}}}], "allowMetricsFrom": [{"namespaceSelector": {}, "podSelector": {"matchLabels": {"app": "prometheus"}}}], "redisPorts": [6381], "egressNetworks": ["10.0.0.0/8"], "extraEgress": [{"ports": [{"port": 15012, "protocol": "TCP"}]}], "extraIngress": [{"ports": [{"port": 15008, "protocol": "TCP"}]}]},

@@ -49,7 +49,7 @@ fn own_names(kind: Kind, auth_service: &str) -> Vec<String> {
     let names = Names::new(auth_service);
     let base = names.base().to_owned();
     match kind {
-        Kind::ConfigMap => vec![names.settings(), names.api_ca()],
+        Kind::ConfigMap => vec![names.settings(), names.jwks(), names.api_ca()],
         Kind::Secret => names.secrets().to_vec(),
         Kind::Service => vec![base, names.management(), names.postgres(), names.redis()],
         Kind::StatefulSet => vec![names.postgres(), names.redis()],

@@ -51,6 +51,7 @@ impl Watches {
                 }
                 Event::Init | Event::InitDone => {}
             }
+            let may_change_unreadable = self.may_change_unreadable(&event);
             self.auth_clients.process(&event);
             match &event {
                 Event::Apply(client) => self.send_client(ObjectRef::from_obj(client)),
@@ -71,8 +72,22 @@ impl Watches {
                 }
                 Event::Init | Event::InitApply(_) => {}
             }
-            let unreadable = self.auth_clients.select(|client| !client.is_readable()).len();
-            self.metrics.set_unreadable(AUTH_CLIENT, unreadable);
+            if may_change_unreadable {
+                let unreadable = self.auth_clients.select(|client| !client.is_readable()).len();
+                self.metrics.set_unreadable(AUTH_CLIENT, unreadable);
+            }
+        }
+    }
+
+    /// Whether the number of unreadable AuthClients may change. Counting them at every event takes too long with thousands.
+    fn may_change_unreadable(&self, event: &Event<ObservedClient>) -> bool {
+        match event {
+            Event::Apply(client) | Event::Delete(client) => {
+                let known = self.auth_clients.get(&ObjectRef::from_obj(client));
+                !client.is_readable() || known.is_some_and(|known| !known.is_readable())
+            }
+            Event::InitDone => true,
+            Event::Init | Event::InitApply(_) => false,
         }
     }
 
@@ -95,7 +110,7 @@ impl Watches {
         let (namespace, name) = (client.auth_service_namespace(), &*client.spec.auth_service_ref.name);
         let id = client.client_id();
         for rival in self.auth_clients.of(namespace, name) {
-            if rival.salvaged().client_id() == id {
+            if rival.salvaged().has_client_id(&id) {
                 self.send_client(ObjectRef::from_obj(&*rival));
             }
         }

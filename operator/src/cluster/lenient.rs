@@ -140,6 +140,52 @@ pub(crate) fn metadata(mut value: Value) -> ObjectMeta {
     salvage("metadata", value).value
 }
 
+/// An object with a spec and a status, without the unreadable parts.
+#[derive(Debug)]
+pub(crate) struct SalvagedObject<Spec, Status> {
+    pub(crate) metadata: ObjectMeta,
+    pub(crate) spec: Spec,
+    /// `None` if there is none.
+    pub(crate) status: Option<Status>,
+    /// The status as it is stored.
+    pub(crate) stored_status: Value,
+    /// The unreadable part of the spec or of the status, as a noun phrase without any value.
+    pub(crate) problem: Option<Box<str>>,
+}
+
+impl<'de, Spec, Status> Deserialize<'de> for SalvagedObject<Spec, Status>
+where
+    Spec: DeserializeOwned + Default,
+    Status: DeserializeOwned + Default,
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Object {
+            #[serde(default)]
+            metadata: Value,
+            #[serde(default)]
+            spec: Value,
+            #[serde(default)]
+            status: Value,
+        }
+        let object = Object::deserialize(deserializer)?;
+        let spec = salvage("spec", object.spec);
+        let (status, problem) = if object.status.is_null() {
+            (None, None)
+        } else {
+            let read = salvage::<Status>("status", object.status.clone());
+            (Some(read.value), read.problem)
+        };
+        Ok(Self {
+            metadata: metadata(object.metadata),
+            spec: spec.value,
+            status,
+            stored_status: object.status,
+            problem: spec.problem.or(problem),
+        })
+    }
+}
+
 /// Implements `Resource` with the names of another type and the metadata at the given place. `derive(Resource)` needs
 /// a field `metadata` and a type without parameters.
 macro_rules! inherit_resource {

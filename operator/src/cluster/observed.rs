@@ -1,11 +1,11 @@
 //! An AuthService as observed by the watch. A later release may have written a status that this one cannot read, and
 //! a stored spec may have another schema: such an object is stored as it is and does not hide others.
 
-use latchkey_crds::{AuthService, AuthServiceStatus};
+use latchkey_crds::{AuthService, AuthServiceSpec, AuthServiceStatus};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::cluster::lenient::{inherit_resource, metadata, salvage};
+use crate::cluster::lenient::{SalvagedObject, inherit_resource};
 
 /// The maximum size of the conditions that are stored of an unreadable AuthService, as JSON.
 const MOST_BYTES: usize = 64 * 1024;
@@ -56,26 +56,10 @@ impl From<AuthService> for Observed {
 
 impl<'de> Deserialize<'de> for Observed {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Object {
-            #[serde(default)]
-            metadata: Value,
-            #[serde(default)]
-            spec: Value,
-            #[serde(default)]
-            status: Value,
-        }
-        let Object { metadata: stored_metadata, spec, status } = Object::deserialize(deserializer)?;
-        let spec = salvage("spec", spec);
-        let (read, problem) = if status.is_null() {
-            (None, None)
-        } else {
-            let read = salvage::<AuthServiceStatus>("status", status.clone());
-            (Some(read.value), read.problem)
-        };
-        let unreadable = spec.problem.or(problem).map(|problem| Box::new(Unreadable::new(problem, &status)));
-        let salvaged = AuthService { metadata: metadata(stored_metadata), spec: spec.value, status: read };
-        Ok(Self { salvaged, unreadable })
+        let SalvagedObject { metadata, spec, status, stored_status, problem } =
+            SalvagedObject::<AuthServiceSpec, AuthServiceStatus>::deserialize(deserializer)?;
+        let unreadable = problem.map(|problem| Box::new(Unreadable::new(problem, &stored_status)));
+        Ok(Self { salvaged: AuthService { metadata, spec, status }, unreadable })
     }
 }
 

@@ -1,10 +1,9 @@
 //! An AuthClient as observed by the watch. One that this release cannot read does not hide others.
 
-use latchkey_crds::{AuthClient, AuthClientStatus};
+use latchkey_crds::{AuthClient, AuthClientSpec, AuthClientStatus};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 
-use crate::cluster::lenient::{inherit_resource, metadata, salvage};
+use crate::cluster::lenient::{SalvagedObject, inherit_resource};
 
 #[derive(Debug, Clone)]
 pub(crate) struct ObservedClient {
@@ -39,25 +38,9 @@ impl From<AuthClient> for ObservedClient {
 
 impl<'de> Deserialize<'de> for ObservedClient {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Object {
-            #[serde(default)]
-            metadata: Value,
-            #[serde(default)]
-            spec: Value,
-            #[serde(default)]
-            status: Value,
-        }
-        let Object { metadata: stored_metadata, spec, status } = Object::deserialize(deserializer)?;
-        let spec = salvage("spec", spec);
-        let (status, problem) = if status.is_null() {
-            (None, None)
-        } else {
-            let read = salvage::<AuthClientStatus>("status", status);
-            (Some(read.value), read.problem)
-        };
-        let salvaged = AuthClient { metadata: metadata(stored_metadata), spec: spec.value, status };
-        Ok(Self { salvaged, problem: spec.problem.or(problem) })
+        let SalvagedObject { metadata, spec, status, problem, .. } =
+            SalvagedObject::<AuthClientSpec, AuthClientStatus>::deserialize(deserializer)?;
+        Ok(Self { salvaged: AuthClient { metadata, spec, status }, problem })
     }
 }
 
@@ -66,7 +49,7 @@ inherit_resource!([] ObservedClient, AuthClient, |object| object.salvaged.metada
 #[cfg(test)]
 mod tests {
     use kube::ResourceExt;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

@@ -7,6 +7,7 @@ mod documented_tests;
 
 use std::sync::{Arc, OnceLock};
 
+use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::Store;
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -34,7 +35,7 @@ pub(crate) struct Metrics {
     unreadable: IntGaugeVec,
     rollouts: IntGaugeVec,
     client_reconciles: IntCounterVec,
-    clients: IntGaugeVec,
+    clients: auth_clients::Gauges,
     auth_clients: Arc<OnceLock<AuthClients>>,
     auth_services: Arc<OnceLock<(Store<Observed>, Scope)>>,
 }
@@ -207,9 +208,7 @@ impl Metrics {
     /// When a metric cannot be encoded.
     pub(crate) fn render(&self) -> Result<String, prometheus::Error> {
         if let Some(auth_clients) = self.auth_clients.get() {
-            for (reason, number) in auth_clients::by_reason(auth_clients) {
-                self.clients.with_label_values(&[reason]).set(i64::try_from(number).unwrap_or(i64::MAX));
-            }
+            self.clients.update(auth_clients, Timestamp::now());
         }
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }

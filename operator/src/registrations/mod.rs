@@ -4,6 +4,7 @@
 
 mod published;
 mod registry;
+mod seniority;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,14 +13,17 @@ use latchkey_clients::{Client, SecretDigest};
 
 pub(crate) use published::{Loaded, Published, View, Written};
 pub(crate) use registry::{Member, next_registry};
+pub(crate) use seniority::seniority;
 
 /// What the registry is to contain for one AuthClient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wanted {
-    /// The client without its credentials.
+    /// The client with its keys and service accounts, and without its secrets.
     pub client: Client,
+    /// Whether it authenticates with a secret. If it does not, secrets that it had stop working.
+    pub has_secret: bool,
     /// The secret that applications read. `None` if it is not known at the moment, or if the client has none: the
-    /// registered credentials stay.
+    /// registered secrets stay.
     pub current: Option<SecretDigest>,
     /// The secret that is to replace it as soon as every replica accepts it.
     pub next: Option<SecretDigest>,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use latchkey_clients::{Client, Registry};
+use latchkey_clients::{Client, CredentialKind, Registry};
 use uuid::Uuid;
 
 use super::Wanted;
@@ -143,12 +143,20 @@ impl Published {
         View::Loading { loaded, replicas: self.replicas.len(), unsupported }
     }
 
+    /// Whether the registry has an AuthClient with this content, its credentials aside.
+    pub(crate) fn has(&self, uid: &str, client: &Client) -> bool {
+        self.clients.get(&client.client_id).is_some_and(|held| {
+            held.owner.as_deref().is_none_or(|owner| owner == uid) && is_equal(&held.client, client)
+        })
+    }
+
     /// Whether the registry has only the current secret of an AuthClient, and perhaps its next one.
     pub(crate) fn has_no_previous(&self, wanted: &Wanted) -> bool {
         self.clients.get(&wanted.client.client_id).is_none_or(|held| {
             held.client.credentials.iter().all(|known| {
-                let digest = digest_of(known);
-                digest.is_some() && (digest == wanted.current || digest == wanted.next)
+                // Keys and service accounts are no secrets.
+                digest_of(known)
+                    .is_none_or(|digest| Some(digest) == wanted.current || Some(digest) == wanted.next)
             })
         })
     }
@@ -186,14 +194,20 @@ impl Held {
                 credentials.find(|known| digest_of(known) == Some(digest) && known.expires_at.is_none())?;
             self.credentials.get(&known.id).copied()
         };
-        if !is_equal(&self.client, &wanted.client) {
+        // Without their ids, which the registry decides.
+        let others = |client: &Client| -> Vec<CredentialKind> {
+            let others = client.credentials.iter().filter(|known| digest_of(known).is_none());
+            others.map(|known| known.kind.clone()).collect()
+        };
+        if !is_equal(&self.client, &wanted.client) || others(&self.client) != others(&wanted.client) {
             return None;
         }
-        wanted
-            .current
-            .into_iter()
-            .chain(wanted.next)
-            .try_fold(self.since, |serial, digest| Some(serial.max(since(digest)?)))
+        let ids = wanted.client.credentials.iter().map(|wanted| {
+            let known = self.client.credentials.iter().find(|known| known.kind == wanted.kind)?;
+            self.credentials.get(&known.id).copied()
+        });
+        let secrets = wanted.current.into_iter().chain(wanted.next).map(since);
+        ids.chain(secrets).try_fold(self.since, |serial, since| Some(serial.max(since?)))
     }
 }
 

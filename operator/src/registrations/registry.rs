@@ -78,17 +78,27 @@ pub(crate) fn next_registry(
     Ok(NextRegistry { registry: Registry::new(serial, clients)?, owners })
 }
 
-/// The credentials of a client: the current secret, the next one, and the previous ones.
+/// The credentials of a client: the current secret, the next one, the previous ones, and its keys and service accounts.
 fn credentials(
     wanted: &Wanted,
     before: Option<&Client>,
     now: DateTime<Utc>,
     new_id: &mut impl FnMut() -> Uuid,
 ) -> Vec<Credential> {
-    if wanted.client.client_type == ClientType::Public {
-        return Vec::new();
-    }
     let before = before.map(|client| client.credentials.as_slice()).unwrap_or_default();
+    // A key or an account that was removed and is added again has another id: tokens of the first time stay refused.
+    let of_spec: Vec<_> = wanted
+        .client
+        .credentials
+        .iter()
+        .map(|credential| {
+            let known = before.iter().find(|known| known.kind.is_same(&credential.kind));
+            Credential { id: known.map_or_else(&mut *new_id, |known| known.id), ..credential.clone() }
+        })
+        .collect();
+    if !wanted.has_secret {
+        return of_spec;
+    }
     let mut secrets: Vec<SecretDigest> = wanted.current.into_iter().collect();
     secrets.extend(wanted.next.filter(|next| Some(*next) != wanted.current));
     let mut credentials: Vec<Credential> = secrets
@@ -125,6 +135,7 @@ fn credentials(
     previous.sort_by_key(|known| (known.expires_at.is_some(), std::cmp::Reverse(known.expires_at)));
     previous.truncate(MOST_PREVIOUS);
     credentials.extend(previous);
+    credentials.extend(of_spec);
     credentials
 }
 
@@ -132,7 +143,7 @@ fn credentials(
 pub(super) fn digest_of(credential: &Credential) -> Option<SecretDigest> {
     match &credential.kind {
         CredentialKind::Secret { sha256 } => Some(*sha256),
-        CredentialKind::ServiceAccount { .. } => None,
+        CredentialKind::Key { .. } | CredentialKind::ServiceAccount { .. } => None,
     }
 }
 

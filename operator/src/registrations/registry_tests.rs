@@ -15,8 +15,11 @@ pub(crate) fn client(id: &str) -> Client {
         client_type: ClientType::Confidential,
         grant_types: vec![GrantType::ClientCredentials],
         scopes: Vec::new(),
+        permissions: Vec::new(),
         audiences: Vec::new(),
         allowed_groups: Vec::new(),
+        claims: Vec::new(),
+        token_exchange_from: Vec::new(),
         access_token_ttl: TTL,
         refresh_token_ttl: 3600,
         credentials: Vec::new(),
@@ -26,6 +29,7 @@ pub(crate) fn client(id: &str) -> Client {
 pub(crate) fn wanted(id: &str, secret: Option<u8>) -> Wanted {
     Wanted {
         client: client(id),
+        has_secret: true,
         current: secret.map(digest),
         next: None,
         overlap: 100,
@@ -136,7 +140,7 @@ fn a_missing_secret_changes_no_credential() {
 fn a_client_that_becomes_public_loses_its_credentials() {
     let first = next(None, vec![member(wanted("a", Some(1)))], 0);
     let mut public = wanted("a", None);
-    public.client.client_type = ClientType::Public;
+    (public.client.client_type, public.has_secret) = (ClientType::Public, false);
     public.client.grant_types = vec![GrantType::RefreshToken];
     assert!(next(Some(&first), vec![member(public)], 10).clients()[0].credentials.is_empty());
 }
@@ -163,4 +167,54 @@ proptest! {
             last = Some(registry);
         }
     }
+}
+
+fn service_account(id: u128, name: &str) -> Credential {
+    let kind = CredentialKind::ServiceAccount { namespace: "shop".to_owned(), name: name.to_owned() };
+    Credential { id: Uuid::from_u128(id), expires_at: None, kind }
+}
+
+#[test]
+fn keys_and_service_accounts_have_ids_that_are_never_used_again() {
+    let key = |id: u128, x: &str| {
+        let jwk = serde_json::json!({"kty": "OKP", "crv": "Ed25519", "kid": id.to_string(), "x": x});
+        let jwk = serde_json::from_value(jwk).unwrap();
+        Credential { id: Uuid::from_u128(id), expires_at: None, kind: CredentialKind::Key { jwk } }
+    };
+    let (one, two) = (key(1, &"A".repeat(43)), key(2, &format!("B{}", "A".repeat(42))));
+    let with = |keys: &[&Credential], secret: Option<u8>| {
+        let mut wanted = wanted("a", secret);
+        wanted.client.credentials = keys.iter().map(|key| (*key).clone()).collect();
+        wanted.has_secret = secret.is_some();
+        wanted
+    };
+    let kinds = |registry: &Registry| -> Vec<_> {
+        registry.clients()[0].credentials.iter().map(|credential| credential.kind.clone()).collect()
+    };
+    let id_of = |registry: &Registry, wanted: &Credential| {
+        let credentials = &registry.clients()[0].credentials;
+        credentials.iter().find(|credential| credential.kind.is_same(&wanted.kind)).map(|known| known.id)
+    };
+    let first = next(None, vec![member(with(&[&one], Some(1)))], 0);
+    assert_eq!(kinds(&first).len(), 2);
+    // Without `spec.secret`, the secret stops working at once.
+    let second = next(Some(&first), vec![member(with(&[&one], None))], 1);
+    assert_eq!(kinds(&second), std::slice::from_ref(&one.kind));
+    assert_eq!(id_of(&second, &one), id_of(&first, &one));
+    let third = next(Some(&second), vec![member(with(&[&two, &one], None))], 2);
+    assert_eq!(id_of(&third, &one), id_of(&first, &one));
+    assert_ne!(id_of(&third, &one), id_of(&third, &two));
+    let fourth = next(Some(&third), vec![member(with(&[&two], None))], 3);
+    assert_eq!((kinds(&fourth), fourth.serial()), (vec![two.kind.clone()], third.serial() + 1));
+    assert_eq!(id_of(&fourth, &two), id_of(&third, &two));
+    assert_eq!(next(Some(&fourth), vec![member(with(&[&two], None))], 9), fourth);
+    // A key that was removed and is added again is another credential.
+    let fifth = next(Some(&fourth), vec![member(with(&[&one, &two], None))], 10);
+    assert!(id_of(&fifth, &one).is_some_and(|id| Some(id) != id_of(&first, &one)));
+
+    let mut workload = wanted("w", None);
+    (workload.client.client_type, workload.has_secret) = (ClientType::Workload, false);
+    workload.client.credentials = vec![service_account(5, "orders")];
+    let registry = next(None, vec![member(workload)], 0);
+    assert_eq!(kinds(&registry), [service_account(5, "orders").kind]);
 }

@@ -86,6 +86,12 @@ impl KeySet {
         &self.json
     }
 
+    /// The public keys as JSON, as the server publishes them: also of a key that does not sign yet.
+    pub(crate) fn public_json(&self) -> String {
+        // A struct of strings always serializes.
+        serde_json::to_string(&self.set.to_public()).unwrap_or_default()
+    }
+
     /// The state of its keys.
     pub(crate) fn ledger(&self) -> &Ledger {
         &self.ledger

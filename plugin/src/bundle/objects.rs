@@ -8,8 +8,9 @@ use serde_json::Value;
 use crate::cluster::Cluster;
 use crate::pods::selector;
 
-/// Group, version, kind, and whether the objects are found by their labels. The others concern all pods.
-const KINDS: [(&str, &str, &str, bool); 20] = [
+/// Group, version, kind, and whether the objects are found by their labels. The others concern all pods, or are all those
+/// of the namespace.
+const KINDS: [(&str, &str, &str, bool); 21] = [
     ("", "v1", "ServiceAccount", true),
     ("", "v1", "ConfigMap", true),
     ("", "v1", "Secret", true),
@@ -30,6 +31,7 @@ const KINDS: [(&str, &str, &str, bool); 20] = [
     ("gateway.networking.k8s.io", "v1", "HTTPRoute", true),
     ("cert-manager.io", "v1", "Certificate", true),
     ("monitoring.coreos.com", "v1", "ServiceMonitor", true),
+    ("latchkey.dev", "v1alpha1", "AuthClient", false),
 ];
 
 /// An object with its kind and name.

@@ -7,7 +7,7 @@ use super::known::Known;
 use super::text::REMOVED;
 
 /// The annotations whose values are kept.
-const ANNOTATIONS: [&str; 15] = [
+const ANNOTATIONS: [&str; 18] = [
     "latchkey.dev/rotate-keys",
     "latchkey.dev/revoke-keys",
     "latchkey.dev/replace-lost-keys",
@@ -17,6 +17,9 @@ const ANNOTATIONS: [&str; 15] = [
     "latchkey.dev/migrated",
     "latchkey.dev/keys",
     "latchkey.dev/inputs",
+    "latchkey.dev/clients",
+    "latchkey.dev/rotate-secret",
+    "latchkey.dev/revoke-previous-secret",
     "deployment.kubernetes.io/revision",
     "deployment.kubernetes.io/desired-replicas",
     "kubectl.kubernetes.io/restartedAt",

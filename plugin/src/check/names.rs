@@ -21,7 +21,9 @@ pub async fn check(cluster: &Cluster, service: &AuthService, findings: &mut Find
     let with = |suffix: &str| format!("{name}{suffix}");
     taken.extend(foreign::<Deployment>(cluster, &name, &name).await);
     taken.extend(foreign::<ServiceAccount>(cluster, &name, &name).await);
-    taken.extend(foreign::<ConfigMap>(cluster, &with("-settings"), &name).await);
+    for suffix in ["-settings", "-jwks"] {
+        taken.extend(foreign::<ConfigMap>(cluster, &with(suffix), &name).await);
+    }
     for suffix in ["", "-management", "-postgres", "-redis"] {
         taken.extend(foreign::<Service>(cluster, &with(suffix), &name).await);
     }

@@ -1,9 +1,9 @@
 //! What `status` shows of one AuthService.
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Event, Pod};
+use k8s_openapi::api::core::v1::{Event, ObjectReference, Pod};
 use kube::api::ListParams;
-use kube::{Api, ResourceExt};
+use kube::{Api, Client, ResourceExt};
 use latchkey_crds::AuthService;
 use latchkey_crds::auth_service::SigningKeyStatus;
 use serde::Serialize;
@@ -91,9 +91,12 @@ impl ServiceStatus {
         let pods = pods.map_err(|error| Failure::of_request("list the pods", &error))?.items;
         let deployment =
             Api::<Deployment>::namespaced(client(), &namespace).get_opt(&name).await.ok().flatten();
-        let warnings = ListParams::default().fields("type=Warning");
-        let warnings = Api::<Event>::namespaced(client(), &namespace).list(&warnings).await;
-        let warnings = warnings.map(|list| list.items).unwrap_or_default();
+        let begins = format!("{name}-");
+        let warnings = warnings(&client(), &namespace, |about| {
+            let about = about.name.as_deref().unwrap_or_default();
+            about == name || about.starts_with(&begins)
+        })
+        .await;
 
         let status = service.status.clone().unwrap_or_default();
         let conditions: Vec<ConditionStatus> = status.conditions.iter().map(condition).collect();
@@ -111,14 +114,15 @@ impl ServiceStatus {
             signing_keys: status.signing_keys,
             pods: sorted(pods.iter().map(pod_status).collect()),
             not_created: deployment.as_ref().and_then(not_created),
-            warnings: recent(warnings, &name),
+            warnings,
             namespace,
             name,
         })
     }
 }
 
-fn condition(condition: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition) -> ConditionStatus {
+/// A condition as the plugin shows it.
+pub fn condition(condition: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition) -> ConditionStatus {
     ConditionStatus {
         type_: condition.type_.clone(),
         status: condition.status.clone(),
@@ -159,13 +163,23 @@ fn not_created(deployment: &Deployment) -> Option<String> {
     failure.message.clone()
 }
 
-/// The last warnings about the AuthService and the objects whose names begin with its name.
-fn recent(mut events: Vec<Event>, name: &str) -> Vec<Warning> {
-    let begins = format!("{name}-");
-    events.retain(|event| {
-        let about = event.involved_object.name.as_deref().unwrap_or_default();
-        about == name || about.starts_with(&begins)
-    });
+/// The last warnings about one object of the namespace. Without the permission to read events there are none.
+pub async fn warnings_of(cluster: &Cluster, kind: &str, name: &str) -> Vec<Warning> {
+    let is_about =
+        |about: &ObjectReference| about.kind.as_deref() == Some(kind) && about.name.as_deref() == Some(name);
+    warnings(&cluster.client, &cluster.namespace, is_about).await
+}
+
+/// The last warnings about the selected objects.
+async fn warnings(
+    client: &Client,
+    namespace: &str,
+    is_about: impl Fn(&ObjectReference) -> bool,
+) -> Vec<Warning> {
+    let parameters = ListParams::default().fields("type=Warning");
+    let events = Api::<Event>::namespaced(client.clone(), namespace).list(&parameters).await;
+    let mut events = events.map(|list| list.items).unwrap_or_default();
+    events.retain(|event| is_about(&event.involved_object));
     let time = |event: &Event| {
         let last = event.last_timestamp.as_ref().map(|time| time.0);
         let only = event.event_time.as_ref().map(|time| time.0);

@@ -17,7 +17,8 @@ use crate::cluster::Cluster;
 use crate::failure::Failure;
 use crate::output::Printer;
 
-pub use facts::ServiceStatus;
+pub use facts::{ConditionStatus, ServiceStatus, Warning, condition, warnings_of};
+pub use render::{conditions_table, header, warnings_table};
 
 /// Changes within this time are shown together.
 const DEBOUNCE: Duration = Duration::from_millis(300);

@@ -5,16 +5,20 @@ use std::fmt::Write as _;
 use latchkey_crds::auth_service::KeyPhase;
 use latchkey_crds::conditions as types;
 
-use super::facts::{ConditionStatus, PodStatus, ServiceStatus};
+use super::facts::{ConditionStatus, PodStatus, ServiceStatus, Warning};
 use crate::output::{Cell, Printer, Tone, printable};
 
 /// The status as text.
 pub fn render(status: &ServiceStatus, printer: &Printer) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "{}", heading(status, printer));
-    for section in
-        [conditions(status, printer), keys(status, printer), pods(status, printer), warnings(status, printer)]
-    {
+    let sections = [
+        conditions_table(&status.conditions, printer),
+        keys(status, printer),
+        pods(status, printer),
+        warnings_table(&status.warnings, printer),
+    ];
+    for section in sections {
         if !section.is_empty() {
             let _ = write!(text, "\n{section}");
         }
@@ -40,12 +44,13 @@ fn heading(status: &ServiceStatus, printer: &Printer) -> String {
     format!("{name}: {}", parts.join(", "))
 }
 
-fn conditions(status: &ServiceStatus, printer: &Printer) -> String {
-    if status.conditions.is_empty() {
+/// The conditions; empty if there are none.
+pub fn conditions_table(conditions: &[ConditionStatus], printer: &Printer) -> String {
+    if conditions.is_empty() {
         return String::new();
     }
     let mut rows = vec![header(&["CONDITION", "STATUS", "REASON", "MESSAGE"])];
-    rows.extend(status.conditions.iter().map(|condition| {
+    rows.extend(conditions.iter().map(|condition| {
         let tone = tone(condition);
         vec![
             Cell::plain(&condition.type_),
@@ -132,12 +137,13 @@ fn state(pod: &PodStatus) -> (&str, Tone) {
     }
 }
 
-fn warnings(status: &ServiceStatus, printer: &Printer) -> String {
-    if status.warnings.is_empty() {
+/// The warnings; empty if there are none.
+pub fn warnings_table(warnings: &[Warning], printer: &Printer) -> String {
+    if warnings.is_empty() {
         return String::new();
     }
     let mut rows = vec![header(&["WARNING", "OBJECT", "COUNT", "MESSAGE"])];
-    rows.extend(status.warnings.iter().map(|warning| {
+    rows.extend(warnings.iter().map(|warning| {
         vec![
             Cell::new(&warning.reason, Tone::Notice),
             Cell::plain(&warning.object),
@@ -148,6 +154,7 @@ fn warnings(status: &ServiceStatus, printer: &Printer) -> String {
     printer.table(&rows)
 }
 
-fn header(names: &[&str]) -> Vec<Cell> {
+/// The first line of a table.
+pub fn header(names: &[&str]) -> Vec<Cell> {
     names.iter().map(|name| Cell::new(name, Tone::Strong)).collect()
 }

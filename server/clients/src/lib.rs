@@ -5,9 +5,13 @@
 //! gzip: five thousand clients have to fit in one Secret. It contains digests of client secrets, never the secrets.
 //! [`Registry::parse`] accepts a registry only if all of its clients follow the rules of [`rules`].
 
+mod claims;
 mod client;
+mod public_key;
 mod registry;
 pub mod rules;
 
+pub use claims::{ClaimFormat, ClaimValue, GroupClaim};
 pub use client::{Client, ClientType, Credential, CredentialKind, GrantType, SecretDigest};
+pub use public_key::{KeyAlgorithm, PublicKey};
 pub use registry::{FORMAT, MAX_CLIENTS, Registry, RegistryError};

@@ -25,6 +25,7 @@ mod secret;
 mod settings;
 pub mod variables;
 mod web_origin;
+mod workload_identity;
 
 pub use domain_name::displayed_domain;
 pub use environment::Environment;
@@ -44,3 +45,4 @@ pub use settings::{
     SmtpSecurity,
 };
 pub use web_origin::parse_web_origin;
+pub use workload_identity::WorkloadIdentity;

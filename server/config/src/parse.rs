@@ -76,6 +76,7 @@ fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
     let token_audience = given.owned(v::TOKEN_AUDIENCE);
     let jwt_keys_file = given.required(v::JWT_KEYS_FILE, given.path(v::JWT_KEYS_FILE));
     let clients_file = given.path(v::CLIENTS_FILE);
+    let workload_identity = given.workload_identity();
     let access_token_lifetime = given.minutes(v::ACCESS_TOKEN_EXPIRE_MINUTES, DEFAULT_ACCESS_MINUTES);
     let refresh_token_lifetime = given.minutes(v::REFRESH_TOKEN_EXPIRE_MINUTES, DEFAULT_REFRESH_MINUTES);
     let emails_enabled = given.flag_or(v::EMAILS_ENABLED, false);
@@ -139,6 +140,7 @@ fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
         token_audience: token_audience?,
         jwt_keys_file: jwt_keys_file?,
         clients_file: clients_file?,
+        workload_identity: workload_identity?,
         access_token_lifetime: access_token_lifetime?,
         refresh_token_lifetime: refresh_token_lifetime?,
         email: email?,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::settings::{ClientCertificate, Settings, SmtpSecurity};
 use crate::variables as v;
-use crate::{Email, SecretSource};
+use crate::{Email, Registration, SecretSource, WorkloadIdentity};
 
 impl Settings {
     /// Renders all variables; [`Settings::from_variables`] parses them into equal settings. Inline secrets are rendered
@@ -25,6 +25,7 @@ impl Settings {
             token_audience,
             jwt_keys_file,
             clients_file,
+            workload_identity,
             access_token_lifetime,
             refresh_token_lifetime,
             email,
@@ -67,6 +68,7 @@ impl Settings {
         variables.set_some(v::TOKEN_AUDIENCE, token_audience.as_ref());
         variables.set(v::JWT_KEYS_FILE, jwt_keys_file.display());
         variables.set_some(v::CLIENTS_FILE, clients_file.as_ref().map(|path| path.display()));
+        variables.workload_identity(workload_identity.as_ref());
         variables.set(v::ACCESS_TOKEN_EXPIRE_MINUTES, access_token_lifetime.get());
         variables.set(v::REFRESH_TOKEN_EXPIRE_MINUTES, refresh_token_lifetime.get());
         variables.set(v::EMAILS_ENABLED, email.is_some());
@@ -79,9 +81,7 @@ impl Settings {
             variables.set(v::FIRST_SUPERUSER_EMAIL, &superuser.email);
             variables.secret(v::FIRST_SUPERUSER_PASSWORD, &superuser.password);
         }
-        variables.set(v::REGISTRATION_ENABLED, registration.enabled);
-        variables.set_list(v::REGISTRATION_EMAIL_DOMAINS, &registration.email_domains);
-        variables.set(v::UNVERIFIED_ACCOUNT_RETENTION_DAYS, registration.unverified_retention.get());
+        variables.registration(registration);
         variables.set(v::UNVERIFIED_LOGIN_ENABLED, accounts.unverified_login);
         variables.set(v::ACCOUNT_DELETION_ENABLED, accounts.self_deletion);
         variables.set(v::ADMIN_PASSWORDS_ENABLED, accounts.admin_passwords);
@@ -118,6 +118,21 @@ impl Settings {
 struct Variables(BTreeMap<String, String>);
 
 impl Variables {
+    fn workload_identity(&mut self, access: Option<&WorkloadIdentity>) {
+        self.set(v::WORKLOAD_IDENTITY_ENABLED, access.is_some());
+        if let Some(WorkloadIdentity { api_url, ca_file, token_file }) = access {
+            self.set(v::KUBERNETES_API_URL, api_url.as_str().trim_end_matches('/'));
+            self.set(v::KUBERNETES_CA_FILE, ca_file.display());
+            self.set(v::KUBERNETES_TOKEN_FILE, token_file.display());
+        }
+    }
+
+    fn registration(&mut self, registration: &Registration) {
+        self.set(v::REGISTRATION_ENABLED, registration.enabled);
+        self.set_list(v::REGISTRATION_EMAIL_DOMAINS, &registration.email_domains);
+        self.set(v::UNVERIFIED_ACCOUNT_RETENTION_DAYS, registration.unverified_retention.get());
+    }
+
     fn set(&mut self, name: &str, value: impl std::fmt::Display) {
         self.0.insert(name.to_owned(), format!("{value}"));
     }

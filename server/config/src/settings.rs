@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use url::Url;
 
-use crate::{PasswordPolicy, SecretSource};
+use crate::{PasswordPolicy, SecretSource, WorkloadIdentity};
 
 /// A whole number of minutes, at least one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,6 +63,8 @@ pub struct Settings {
     pub jwt_keys_file: PathBuf,
     /// The registry of OAuth clients, which the server reloads when it changes. The file need not exist.
     pub clients_file: Option<PathBuf>,
+    /// How workloads authenticate with tokens of service accounts, if they may.
+    pub workload_identity: Option<WorkloadIdentity>,
     /// The lifetime of access tokens.
     pub access_token_lifetime: Minutes,
     /// The lifetime of refresh tokens.

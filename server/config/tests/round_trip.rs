@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use latchkey_config::{
     Accounts, ClientCertificate, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel,
     MaxConnections, Minutes, PasswordLength, PasswordPolicy, PoolSize, RateLimits, Registration,
-    SecretSource, Settings, Smtp, SmtpCredentials, SmtpSecurity, variables,
+    SecretSource, Settings, Smtp, SmtpCredentials, SmtpSecurity, WorkloadIdentity, variables,
 };
 use proptest::prelude::*;
 use url::Url;
@@ -41,6 +41,16 @@ fn path() -> impl Strategy<Value = PathBuf> {
 fn url() -> impl Strategy<Value = Url> {
     "https?://[a-z][a-z0-9]{0,10}(\\.[a-z]{2,6})?(:[1-9][0-9]{0,3})?(/[a-z0-9~_-]{1,8}){0,3}"
         .prop_map(|text| Url::parse(&text).expect("a URL by construction"))
+}
+
+fn workload_identity() -> impl Strategy<Value = WorkloadIdentity> {
+    let api_url = "https://[a-z][a-z0-9]{0,10}(:[1-9][0-9]{0,3})?"
+        .prop_map(|text| Url::parse(&text).expect("a URL by construction"));
+    (api_url, path(), path()).prop_map(|(api_url, ca_file, token_file)| WorkloadIdentity {
+        api_url,
+        ca_file,
+        token_file,
+    })
 }
 
 fn addresses() -> impl Strategy<Value = (SocketAddr, SocketAddr)> {
@@ -158,7 +168,8 @@ prop_compose! {
         (listen_addr, management_addr) in addresses(),
         (issuer_url, public_url) in (url(), prop::option::of(url())),
         (token_audience, otlp_endpoint) in (prop::option::of(TEXT), prop::option::of(TEXT)),
-        (jwt_keys_file, clients_file) in (path(), prop::option::of(path())),
+        (jwt_keys_file, clients_file, workload_identity) in
+            (path(), prop::option::of(path()), prop::option::of(workload_identity())),
         (access_token_lifetime, refresh_token_lifetime) in (minutes(), minutes()),
         (email, registration) in prop::option::of(email())
             .prop_flat_map(|email| registration(email.is_some()).prop_map(move |registration| (email.clone(), registration))),
@@ -179,7 +190,7 @@ prop_compose! {
         (log_level, log_format) in log(),
     ) -> Settings {
         Settings {
-            database_url, database_pool_size, redis_url, listen_addr, management_addr, issuer_url, token_audience, jwt_keys_file, clients_file,
+            database_url, database_pool_size, redis_url, listen_addr, management_addr, issuer_url, token_audience, jwt_keys_file, clients_file, workload_identity,
             access_token_lifetime, refresh_token_lifetime, email, public_url, first_superuser, otlp_endpoint,
             log_level, log_format, registration, accounts, mail_templates_dir, audit_retention, login_probe, rate_limits,
             trusted_proxies, cors_allowed_origins, introspection_client, imported_password_pepper, extra_ca_file,
@@ -191,7 +202,11 @@ prop_compose! {
 
 /// Some of the variables with arbitrary values. Secrets contain a mark that no message may contain.
 fn anything() -> impl Strategy<Value = BTreeMap<String, String>> {
-    const PLAIN: [&str; 52] = [
+    const PLAIN: [&str; 56] = [
+        variables::WORKLOAD_IDENTITY_ENABLED,
+        variables::KUBERNETES_API_URL,
+        variables::KUBERNETES_CA_FILE,
+        variables::KUBERNETES_TOKEN_FILE,
         variables::TLS_CERT_FILE,
         variables::TLS_KEY_FILE,
         variables::DATABASE_POOL_SIZE,

@@ -48,6 +48,7 @@ async fn a_foreign_hash_verifies_only_its_password_and_needs_a_rehash() {
     let pool = HashPool::for_one().unwrap();
     for hash in HASHES {
         let foreign = ForeignHash::parse(hash).unwrap();
+        assert_eq!(format!("{foreign:?}"), "[redacted]");
         assert_eq!(pool.protect(foreign).await.unwrap().expose(), hash);
         assert!(verify(&pool, "correct horse", hash).await, "{hash}");
         for wrong in ["correct horsf", "correct hors", "correct horse ", "", "correct horse\0"] {
@@ -92,6 +93,22 @@ async fn a_stored_fast_digest_matches_no_password() {
     let stored = PasswordHash::new("{SHA}L55TUjtiq8FBorTWAZ0jy6g129A=");
     assert!(pool.verify(Password::presented("correct horse"), Some(stored.clone())).await.is_err());
     assert!(!pool.needs_rehash(&stored));
+}
+
+#[test]
+fn the_forms_of_a_hash_are_read_as_the_same_hash() {
+    const SECRET: &str = r#"{"value":"nySDhAwEcePvv8vS8xyx86PXyKd0JHF0Bb0QYGs0yj4=","salt":"c2Vhc2FsdA=="}"#;
+    const DATA: &str = r#"{"hashIterations":1000,"algorithm":"pbkdf2-sha256"}"#;
+    let texts = serde_json::json!({ "secretData": SECRET, "credentialData": DATA });
+    let bcrypt = serde_json::json!({ "algorithm": "bcrypt", "hash": { "value": HASHES[0] } });
+    for (one, other) in [
+        (&*texts.to_string(), &*format!(r#"{{"secretData":{SECRET},"credentialData":{DATA}}}"#)),
+        (HASHES[0], &*bcrypt.to_string()),
+        ("{MD5}PLTnMmMfR+brlh80VUt83g==", "{MD5}3cb4e732631f47e6eb961f34554b7cde"),
+    ] {
+        assert!(ForeignHash::parse(one).is_ok(), "{one}");
+        assert_eq!(ForeignHash::parse(one), ForeignHash::parse(other), "{other}");
+    }
 }
 
 /// The examples of hashcat's wiki, which come from the original programs: modes 7900, 400, 500, 1600, 7400 and 1800.

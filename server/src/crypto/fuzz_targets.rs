@@ -7,7 +7,7 @@ use jsonwebtoken::Header;
 use latchkey_keyset::{Algorithm, Phase, PrivateKeySet, generate};
 
 use super::hash_formats::parse_stored;
-use super::{ForeignHash, KeyRing, TokenKind, TokenVerifier, VerifiedToken};
+use super::{ForeignHash, KeyRing, TokenKind, TokenVerifier, UnverifiedAssertion, VerifiedToken};
 
 const ISSUER: &str = "https://auth.example";
 
@@ -42,6 +42,19 @@ pub fn token(data: &[u8]) {
     if let Ok(verified) = verifier.verify_access(&token, now) {
         let is_session = matches!(verified, VerifiedToken::Session(_));
         assert_eq!(is_session, verifier.verify_session(TokenKind::Access, &token, now).is_ok());
+    }
+}
+
+/// An assertion of a client, whose signature is not valid. Its claims are checked in both ways.
+pub fn client_assertion(data: &[u8]) {
+    let Ok(token) = std::str::from_utf8(data) else { return };
+    let Some(assertion) = UnverifiedAssertion::read(token) else { return };
+    let now = DateTime::from_timestamp(1_800_000_000, 0).expect("a time");
+    if let Ok((jti, until)) = assertion.claims.check("orders", &[ISSUER], now) {
+        assert!(!jti.is_empty() && until > now);
+    }
+    if let Ok((account, _)) = assertion.claims.check_service_account(ISSUER, now) {
+        assert_ne!(account.name, "default");
     }
 }
 

@@ -64,6 +64,9 @@ async fn a_request_that_would_wait_too_long_is_refused_immediately() {
     // The slow ones do not stand in the way of an ordinary one.
     waiting.add(&queue, demand(Lane::Ordinary)).await;
     assert_eq!(queue.state().waiting, 10);
+    for (wait, expected) in [(2 * DURATION, Ok(())), (DURATION, Ok(())), (DURATION / 2, Err(DURATION))] {
+        assert_eq!(queue.check_capacity(wait), expected, "{wait:?}");
+    }
 }
 
 #[tokio::test]
@@ -160,6 +163,18 @@ async fn a_hash_that_needs_more_than_all_memory_runs_alone_and_large_ones_run_on
     assert!(roomy.acquire(demand(Lane::Ordinary), in_(Duration::ZERO)).await.is_ok());
 }
 
+#[tokio::test]
+async fn an_ordinary_hash_overtakes_a_large_one_that_waits_for_another_large_one() {
+    let queue = HashQueue::new(8, Some(160 * 1024));
+    let large = Demand { kib: 128 * 1024, is_large: true, ..demand(Lane::Slow) };
+    let running = queue.acquire(large, in_(Duration::ZERO)).await.ok().unwrap();
+    let mut waiting = Waiting(Vec::new());
+    waiting.add(&queue, large).await;
+    assert!(queue.acquire(demand(Lane::Ordinary), in_(Duration::ZERO)).await.is_ok());
+    drop(running);
+    assert_eq!(waiting.take_started().await.unwrap().0, Lane::Slow);
+}
+
 #[test]
 fn the_expected_wait_is_that_of_the_lane_on_its_share_of_the_workers() {
     let waiters = |lane, number| -> VecDeque<Waiter> {
@@ -180,6 +195,7 @@ fn the_expected_wait_is_that_of_the_lane_on_its_share_of_the_workers() {
         // Slow hashes that run or wait may occupy half of the workers.
         (4, 1, [8, 0], Lane::Ordinary, 1000),
         (4, 0, [8, 1], Lane::Ordinary, 1000),
+        (8, 1, [8, 0], Lane::Ordinary, 500),
         (4, 0, [0, 8], Lane::Slow, 500),
         (4, 0, [1, 8], Lane::Slow, 1000),
         (4, 4, [0, 8], Lane::Slow, 500),

@@ -34,10 +34,8 @@ const MAX_FURTHER_TIME: Duration = Duration::from_millis(500);
 const MIN_WAIT: Duration = Duration::from_millis(250);
 /// How long free buffers are reused; allocating a new one costs a tenth of a hash.
 const IDLE_MEMORY_LIFETIME: Duration = Duration::from_secs(5);
-/// The capacity of a buffer in KiB: 33 MiB of address space, of which only the used part becomes resident. The
-/// allocator maps allocations of more than 32 MiB separately and returns them to the system when they are freed
-/// (mallopt(3), `M_MMAP_THRESHOLD`); it would retain smaller ones.
-const MIN_CAPACITY: usize = 33 * 1024;
+/// A hash that needs more KiB than this is large: one at a time runs.
+const LARGE: u64 = 33 * 1024;
 const SALT_BYTES: usize = 16;
 const HASH_BYTES: usize = 32;
 
@@ -231,7 +229,6 @@ impl HashPool {
             Ok(StoredHash::Argon2(argon2)) => {
                 let costs = |params: &Params| (params.m_cost(), params.t_cost(), params.p_cost());
                 !stored.expose().starts_with("$argon2id$")
-                    || argon2.algorithm != Algorithm::Argon2id
                     || argon2.version != Version::V0x13
                     || argon2.hash.len() != HASH_BYTES
                     || costs(&argon2.params) != costs(&self.params)
@@ -268,7 +265,7 @@ impl HashPool {
     ) -> Result<T, HashError> {
         let estimate = self.durations.estimate(&kind);
         let lane = if estimate.is_slow { Lane::Slow } else { Lane::Ordinary };
-        let is_large = kib > MIN_CAPACITY as u64;
+        let is_large = kib > LARGE;
         let wait = longest_wait(time, estimate.duration);
         let demand = Demand { lane, duration: estimate.duration, kib, is_large };
         let permit = self
@@ -353,7 +350,7 @@ impl HashPool {
     ) -> Result<(), HashError> {
         let params = argon2.params();
         let free = self.memory.lock().ok().and_then(|mut memory| memory.free.pop());
-        let mut blocks = free.unwrap_or_else(|| Vec::with_capacity(MIN_CAPACITY));
+        let mut blocks = free.unwrap_or_else(|| Vec::with_capacity(params.block_count()));
         blocks.resize(params.block_count().max(blocks.len()), Block::default());
         let result = argon2.hash_password_into_with_memory(
             password,

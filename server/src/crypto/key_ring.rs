@@ -10,6 +10,9 @@ use arc_swap::ArcSwapOption;
 use aws_lc_rs::digest;
 use jsonwebtoken::{Algorithm as JwtAlgorithm, DecodingKey, EncodingKey};
 use latchkey_keyset::{Algorithm, KeySetError, Phase, PrivateJwk, PrivateKeySet, PublicKeySet};
+use uuid::Uuid;
+
+use super::sealing::{SealingKey, ServiceAccountToken};
 
 /// How often the file is read. Its content is compared instead of its modification time, because the kubelet replaces a
 /// mounted Secret by swapping symbolic links.
@@ -36,6 +39,7 @@ pub struct LoadedKey {
 pub(super) struct VerificationKey {
     pub(super) algorithm: JwtAlgorithm,
     pub(super) key: DecodingKey,
+    pub(super) sealing: SealingKey,
 }
 
 pub(super) struct Keys {
@@ -132,6 +136,11 @@ impl KeyRing {
 }
 
 impl Keys {
+    /// Encrypts a token inside the access token with these ids, which the active key signs.
+    pub(super) fn seal(&self, token: &ServiceAccountToken, ids: [Uuid; 2]) -> Option<String> {
+        self.verification.get(&self.active_kid)?.sealing.seal(token, ids)
+    }
+
     fn build(set: &PrivateKeySet, serial: u64) -> Result<Self, KeySetError> {
         let mut verification = HashMap::new();
         let mut active = None;
@@ -140,10 +149,9 @@ impl Keys {
             if key.latchkey_phase == Phase::Active {
                 active = Some((kid.clone(), jwt_algorithm(key.public.alg), encoding_key(key)?));
             }
-            verification.insert(
-                kid,
-                VerificationKey { algorithm: jwt_algorithm(key.public.alg), key: decoding_key(key)? },
-            );
+            let algorithm = jwt_algorithm(key.public.alg);
+            let sealing = sealing_key(key)?;
+            verification.insert(kid, VerificationKey { algorithm, key: decoding_key(key)?, sealing });
         }
         let (active_kid, active_algorithm, signing) = active.ok_or(KeySetError::ActiveKeys(0))?;
         let loaded = set
@@ -182,6 +190,13 @@ fn encoding_key(key: &PrivateJwk) -> Result<EncodingKey, KeySetError> {
         Algorithm::Es256 => EncodingKey::from_ec_der(&der),
         Algorithm::EdDsa => EncodingKey::from_ed_der(&der),
         Algorithm::Rs256 => EncodingKey::from_rsa_der(&der),
+    })
+}
+
+fn sealing_key(key: &PrivateJwk) -> Result<SealingKey, KeySetError> {
+    SealingKey::derive(&key.to_der()?).ok_or_else(|| KeySetError::Key {
+        kid: key.public.kid.clone(),
+        reason: "cannot be used to derive a key".to_owned(),
     })
 }
 

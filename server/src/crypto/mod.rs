@@ -1,6 +1,9 @@
 //! Password hashing, signing keys and tokens.
 
+mod client_assertion;
 mod client_secret;
+mod client_token;
+mod feed_signer;
 mod foreign_hash;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz_targets;
@@ -13,17 +16,25 @@ mod hash_threads;
 mod hashing;
 mod key_ring;
 mod one_time;
+mod person_claims;
+mod sealing;
 mod stored_hash;
+mod token_cache;
+mod token_verifier;
 mod tokens;
 
+pub use client_assertion::{UnverifiedAssertion, assertion_id};
 pub use client_secret::{ClientSecret, PresentedSecret};
+pub use client_token::{Act, Actors, ClientGrant, ClientToken, ExchangeGrant, ExchangedToken, TokenOwner};
+pub use feed_signer::FeedSigner;
 pub use foreign_hash::ForeignHash;
 pub use hashing::{HashError, HashPool};
 pub use key_ring::{KeyRing, LoadedKey};
 pub use one_time::OneTimeSecret;
-pub use tokens::{
-    ClientGrant, ClientToken, SessionToken, TokenError, TokenIssuer, TokenKind, TokenVerifier, VerifiedToken,
-};
+pub use person_claims::PersonClaims;
+pub use sealing::ServiceAccountToken;
+pub use token_verifier::TokenVerifier;
+pub use tokens::{SessionToken, TokenError, TokenIssuer, TokenKind, VerifiedToken};
 
 /// Makes aws-lc-rs the crypto provider of rustls. `main` calls it first; further calls have no effect. jsonwebtoken
 /// selects its provider by a Cargo feature.

@@ -3,7 +3,6 @@
 //! `hash_formats` parses them and limits the memory and time that a hash may require, so that logins of an imported
 //! account cannot overload the server. `HashPool` computes argon2.
 
-use std::fmt;
 use std::num::NonZeroU32;
 
 use argon2::{Algorithm, Params, Version};
@@ -85,18 +84,6 @@ impl BcryptInput {
             Self::PasslibHmac(salt) => base64(DigestKind::Sha256.hmac(salt.as_bytes(), password)),
             Self::WordPress => base64(DigestKind::Sha384.hmac(b"wp-sha384", password)),
         }
-    }
-}
-
-impl fmt::Debug for StoredHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
-
-impl fmt::Debug for Argon2Hash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
     }
 }
 

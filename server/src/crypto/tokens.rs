@@ -2,22 +2,16 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::digest;
-use chrono::{DateTime, TimeDelta, Utc};
-use jsonwebtoken::{Header, Validation};
-use latchkey_clients::rules::client_id_fault;
-use quick_cache::sync::Cache;
+use chrono::{DateTime, Utc};
+use jsonwebtoken::Header;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::KeyRing;
+use super::client_token::{Act, ClientGrant, ClientToken, ExchangeGrant, ExchangedToken};
 use super::key_ring::Keys;
+use super::person_claims::AllClaims;
+use super::{KeyRing, PersonClaims};
 use crate::domain::ClientId;
-use crate::domain::clock::CLOCK_MARGIN;
-
-/// The difference between the clocks of two ready replicas, so that one accepts what the other has just signed: one may be
-/// [`CLOCK_MARGIN`] ahead of the database and the other as much behind it.
-const LARGEST_SKEW: TimeDelta = TimeDelta::minutes(2 * CLOCK_MARGIN.num_minutes());
 
 /// The kind of a token, which the header's `typ` names (RFC 8725 §3.11).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,7 +31,7 @@ impl TokenKind {
         }
     }
 
-    fn typ(self) -> &'static str {
+    pub(super) fn typ(self) -> &'static str {
         match self {
             Self::Access => "at+jwt",
             Self::Refresh => "rt+jwt",
@@ -45,28 +39,41 @@ impl TokenKind {
     }
 }
 
-/// The claims of access and refresh tokens. Times are seconds since the Unix epoch. A token has either `sid` or `cred`.
+/// The claims of access and refresh tokens. Times are seconds since the Unix epoch. A token has either `sid` or `cred`, unless
+/// it has `act`.
 #[derive(Debug, Serialize, Deserialize)]
-struct Claims {
-    iss: String,
-    sub: String,
-    aud: String,
-    iat: i64,
-    nbf: i64,
-    exp: i64,
-    jti: Uuid,
+pub(super) struct Claims {
+    pub(super) iss: String,
+    pub(super) sub: String,
+    pub(super) aud: String,
+    pub(super) iat: i64,
+    pub(super) nbf: i64,
+    pub(super) exp: i64,
+    pub(super) jti: Uuid,
     /// The session of a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    sid: Option<Uuid>,
+    pub(super) sid: Option<Uuid>,
     /// The credential with which a client got the token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    cred: Option<Uuid>,
+    pub(super) cred: Option<Uuid>,
     /// RFC 9068 §2.2. In a refresh token: the client that it was issued to, if one was named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    client_id: Option<String>,
-    /// RFC 9068 §2.2.3, of a client's token.
+    pub(super) client_id: Option<String>,
+    /// RFC 9068 §2.2.3, of an access token for a registered client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    scope: Option<String>,
+    pub(super) scope: Option<String>,
+    /// The token of the service account with which a workload got the token, encrypted for this server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) workload: Option<String>,
+    /// RFC 9068 §2.2.3.1, of a person's access token whose scopes include `groups`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) groups: Option<Vec<String>>,
+    /// RFC 8693 §4.1, of an exchanged token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) act: Option<Act>,
+    /// Of an exchanged token: the credentials of the clients whose tokens were exchanged before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) prior_creds: Vec<Uuid>,
 }
 
 /// A token whose signature and claims are valid. A use case that acts for a person takes a [`SessionToken`], so that it
@@ -77,6 +84,8 @@ pub enum VerifiedToken {
     Session(SessionToken),
     /// A client's own.
     Client(ClientToken),
+    /// A client's, which it got for the token of another.
+    Exchanged(ExchangedToken),
 }
 
 impl VerifiedToken {
@@ -84,41 +93,10 @@ impl VerifiedToken {
         let expires_at = match self {
             Self::Session(token) => token.expires_at,
             Self::Client(token) => token.expires_at,
+            Self::Exchanged(token) => token.expires_at,
         };
         expires_at <= now.timestamp()
     }
-}
-
-/// The content of an access token that a client got with its own credential (RFC 6749 §4.4).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientToken {
-    /// `client_id` and `sub`
-    pub client: ClientId,
-    /// `cred`
-    pub credential: Uuid,
-    /// `aud`: need not be the audience of this service.
-    pub audience: Arc<str>,
-    /// `scope`
-    pub scope: Option<Arc<str>>,
-    pub jti: Uuid,
-    /// `iat`
-    pub issued_at: DateTime<Utc>,
-    /// `nbf`, in seconds since the Unix epoch.
-    pub not_before: i64,
-    /// `exp`, in seconds since the Unix epoch.
-    pub expires_at: i64,
-}
-
-/// A token that is to be signed for a client.
-#[derive(Debug, Clone, Copy)]
-pub struct ClientGrant<'a> {
-    pub client_id: &'a str,
-    pub credential: Uuid,
-    pub audience: &'a str,
-    /// `None` if no scope is granted.
-    pub scope: Option<&'a str>,
-    pub jti: Uuid,
-    pub expires_at: DateTime<Utc>,
 }
 
 /// The content of a person's token.
@@ -137,6 +115,10 @@ pub struct SessionToken {
     pub expires_at: i64,
     /// `client_id`
     pub client: Option<ClientId>,
+    /// `scope`, of an access token.
+    pub scope: Option<Arc<str>>,
+    /// `groups`, of an access token.
+    pub groups: Option<Arc<[String]>>,
 }
 
 /// Why a token was not issued or not accepted.
@@ -165,7 +147,7 @@ impl TokenIssuer {
         Self { ring, issuer: issuer.into(), audience: audience.into() }
     }
 
-    /// Signs a token of `kind` for a session.
+    /// Signs a token of `kind` for a session. An access token has the claims about the person.
     ///
     /// # Errors
     /// [`TokenError::NoKeys`] before the first key set is loaded.
@@ -173,10 +155,11 @@ impl TokenIssuer {
         &self,
         kind: TokenKind,
         (user_id, sid, jti): (i64, Uuid, Uuid),
-        client: Option<&ClientId>,
+        (client, person): (Option<&ClientId>, &PersonClaims),
         now: DateTime<Utc>,
         expires_at: DateTime<Utc>,
     ) -> Result<String, TokenError> {
+        let person = (kind == TokenKind::Access).then_some(person);
         let claims = Claims {
             iss: self.issuer.to_string(),
             sub: user_id.to_string(),
@@ -191,9 +174,17 @@ impl TokenIssuer {
                 TokenKind::Access => Some(ClientId::or_none_named(client).to_owned()),
                 TokenKind::Refresh => client.map(|client| client.as_str().to_owned()),
             },
-            scope: None,
+            scope: person.and_then(|person| person.scope.clone()),
+            workload: None,
+            groups: person.and_then(|person| person.groups.clone()),
+            act: None,
+            prior_creds: Vec::new(),
         };
-        self.encode(kind, &claims)
+        let keys = self.ring.keys().ok_or(TokenError::NoKeys)?;
+        match person.map(|person| &person.more).filter(|more| !more.is_empty()) {
+            Some(more) => encode(&keys, kind, &AllClaims { claims: &claims, more }),
+            None => encode(&keys, kind, &claims),
+        }
     }
 
     /// Signs an access token for a client.
@@ -201,7 +192,35 @@ impl TokenIssuer {
     /// # Errors
     /// [`TokenError::NoKeys`] before the first key set is loaded.
     pub fn sign_for_client(&self, grant: &ClientGrant<'_>, now: DateTime<Utc>) -> Result<String, TokenError> {
-        let claims = Claims {
+        let keys = self.ring.keys().ok_or(TokenError::NoKeys)?;
+        encode(&keys, TokenKind::Access, &self.claims_of_client(&keys, grant, now)?)
+    }
+
+    /// Signs an access token for a client that exchanges a token.
+    ///
+    /// # Errors
+    /// [`TokenError::NoKeys`] before the first key set is loaded.
+    pub fn sign_exchanged(
+        &self,
+        grant: &ExchangeGrant<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<String, TokenError> {
+        let keys = self.ring.keys().ok_or(TokenError::NoKeys)?;
+        let (sub, sid) = grant.subject.to_claims();
+        let (act, prior_creds) = (Some(grant.actors.to_claim()), grant.prior_credentials.clone());
+        let claims =
+            Claims { sub, sid, act, prior_creds, ..self.claims_of_client(&keys, &grant.token, now)? };
+        encode(&keys, TokenKind::Access, &claims)
+    }
+
+    fn claims_of_client(
+        &self,
+        keys: &Keys,
+        grant: &ClientGrant<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<Claims, TokenError> {
+        let sealed = grant.workload.map(|token| keys.seal(token, [grant.jti, grant.credential]));
+        Ok(Claims {
             iss: self.issuer.to_string(),
             sub: grant.client_id.to_owned(),
             aud: grant.audience.to_owned(),
@@ -213,169 +232,19 @@ impl TokenIssuer {
             cred: Some(grant.credential),
             client_id: Some(grant.client_id.to_owned()),
             scope: grant.scope.map(str::to_owned),
-        };
-        self.encode(TokenKind::Access, &claims)
-    }
-
-    fn encode(&self, kind: TokenKind, claims: &Claims) -> Result<String, TokenError> {
-        let keys = self.ring.keys().ok_or(TokenError::NoKeys)?;
-        let mut header = Header::new(keys.active_algorithm);
-        header.typ = Some(kind.typ().to_owned());
-        header.kid = Some(keys.active_kid.clone());
-        jsonwebtoken::encode(&header, claims, &keys.signing).map_err(|_| TokenError::NoKeys)
+            workload: sealed.map(|sealed| sealed.ok_or(TokenError::Invalid)).transpose()?,
+            groups: None,
+            act: None,
+            prior_creds: Vec::new(),
+        })
     }
 }
 
-/// The kind of a verified token and the SHA-256 of its text.
-type CacheKey = (TokenKind, [u8; 32]);
-
-/// The number of verified tokens that are cached, at about 200 bytes each. An application sends the same access token
-/// with every request, and verifying its signature is the largest part of a request's cost.
-const CACHE_CAPACITY: usize = 8_192;
-
-/// Verifies tokens with the current keys. Cheap to clone.
-#[derive(Clone)]
-pub struct TokenVerifier {
-    ring: Arc<KeyRing>,
-    issuer: Arc<str>,
-    audience: Arc<str>,
-    /// Each entry has the serial number of the key set that verified the token. Entries of another key set are ignored,
-    /// because the token's key may have been removed.
-    cache: Arc<Cache<CacheKey, (u64, VerifiedToken)>>,
-}
-
-impl TokenVerifier {
-    pub fn new(ring: Arc<KeyRing>, issuer: &str, audience: &str) -> Self {
-        let cache = Arc::new(Cache::new(CACHE_CAPACITY));
-        Self { ring, issuer: issuer.into(), audience: audience.into(), cache }
-    }
-
-    /// The required `iss`.
-    pub fn issuer(&self) -> &str {
-        &self.issuer
-    }
-
-    /// The required `aud` of people's tokens.
-    pub fn audience(&self) -> &str {
-        &self.audience
-    }
-
-    /// Checks everything except revocation. Refuses a client's token.
-    ///
-    /// # Errors
-    /// [`TokenError::Expired`] if the token is valid apart from its expiry.
-    pub fn verify_session(
-        &self,
-        kind: TokenKind,
-        token: &str,
-        now: DateTime<Utc>,
-    ) -> Result<SessionToken, TokenError> {
-        let verified = self.verify_session_ignoring_expiry(kind, token)?;
-        if verified.expires_at <= now.timestamp() { Err(TokenError::Expired) } else { Ok(verified) }
-    }
-
-    /// Like [`Self::verify_session`], but accepts expired tokens. Only `/refresh` may accept an expired access token.
-    ///
-    /// # Errors
-    /// [`TokenError::Invalid`], [`TokenError::NoKeys`]
-    pub fn verify_session_ignoring_expiry(
-        &self,
-        kind: TokenKind,
-        token: &str,
-    ) -> Result<SessionToken, TokenError> {
-        match self.verify_ignoring_expiry(kind, token)? {
-            VerifiedToken::Session(token) => Ok(token),
-            VerifiedToken::Client(_) => Err(TokenError::Invalid),
-        }
-    }
-
-    /// Checks an access token of a person or a client, except its revocation.
-    ///
-    /// # Errors
-    /// [`TokenError::Expired`] if the token is valid apart from its expiry.
-    pub fn verify_access(&self, token: &str, now: DateTime<Utc>) -> Result<VerifiedToken, TokenError> {
-        let verified = self.verify_ignoring_expiry(TokenKind::Access, token)?;
-        if verified.has_expired(now) { Err(TokenError::Expired) } else { Ok(verified) }
-    }
-
-    /// Checks a token of a person or a client, except its expiry and its revocation.
-    ///
-    /// # Errors
-    /// [`TokenError::Invalid`], [`TokenError::NoKeys`]
-    pub fn verify_ignoring_expiry(&self, kind: TokenKind, token: &str) -> Result<VerifiedToken, TokenError> {
-        let keys = self.ring.keys().ok_or(TokenError::NoKeys)?;
-        let mut hash = [0_u8; 32];
-        hash.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
-        if let Some((serial, verified)) = self.cache.get(&(kind, hash))
-            && serial == keys.serial
-        {
-            return Ok(verified);
-        }
-        let verified = self.check(&keys, kind, token)?;
-        self.cache.insert((kind, hash), (keys.serial, verified.clone()));
-        Ok(verified)
-    }
-
-    fn check(&self, keys: &Keys, kind: TokenKind, token: &str) -> Result<VerifiedToken, TokenError> {
-        let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Invalid)?;
-        // RFC 8725 §3.11: an explicit type prevents a token of one kind from being accepted as the other.
-        // RFC 7515 §4.1.11: a token with unsupported critical extensions is invalid.
-        if header.typ.as_deref() != Some(kind.typ()) || header.crit.is_some() {
-            return Err(TokenError::Invalid);
-        }
-        let key =
-            header.kid.as_ref().and_then(|kid| keys.verification.get(kid)).ok_or(TokenError::Invalid)?;
-        // RFC 8725 §3.1: the key determines the algorithm, regardless of the header.
-        let mut validation = Validation::new(key.algorithm);
-        validation.set_issuer(&[&self.issuer]);
-        // `decide_holder` checks the audience, which is another one in a client's token.
-        validation.validate_aud = false;
-        validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
-        validation.validate_nbf = true;
-        validation.leeway = LARGEST_SKEW.num_seconds().unsigned_abs();
-        // The caller checks the expiry without leeway, so that no token is valid for longer than its lifetime.
-        validation.validate_exp = false;
-        let claims = jsonwebtoken::decode::<Claims>(token, &key.key, &validation)
-            .map_err(|_| TokenError::Invalid)?
-            .claims;
-        self.decide_holder(kind, claims).ok_or(TokenError::Invalid)
-    }
-
-    /// Whose token it is: `sid` is a person's, `cred` a client's; one with both or neither is nobody's.
-    fn decide_holder(&self, kind: TokenKind, claims: Claims) -> Option<VerifiedToken> {
-        let issued_at = DateTime::from_timestamp(claims.iat, 0)?;
-        match (claims.sid, claims.cred) {
-            (Some(session_id), None) => {
-                let is_ours = *claims.aud == *self.audience;
-                is_ours.then_some(VerifiedToken::Session(SessionToken {
-                    user_id: claims.sub.parse().ok()?,
-                    session_id,
-                    jti: claims.jti,
-                    issued_at,
-                    not_before: claims.nbf,
-                    expires_at: claims.exp,
-                    client: claims.client_id.as_deref().and_then(ClientId::parse),
-                }))
-            }
-            (None, Some(credential)) => {
-                // RFC 9700 §4.15: the subject of a client must not be taken for that of a person.
-                let is_client = kind == TokenKind::Access
-                    && claims.client_id.as_ref() == Some(&claims.sub)
-                    && client_id_fault(&claims.sub).is_none();
-                is_client.then_some(VerifiedToken::Client(ClientToken {
-                    client: ClientId::parse(&claims.sub)?,
-                    credential,
-                    audience: claims.aud.into(),
-                    scope: claims.scope.map(Into::into),
-                    jti: claims.jti,
-                    issued_at,
-                    not_before: claims.nbf,
-                    expires_at: claims.exp,
-                }))
-            }
-            _ => None,
-        }
-    }
+fn encode<C: Serialize>(keys: &Keys, kind: TokenKind, claims: &C) -> Result<String, TokenError> {
+    let mut header = Header::new(keys.active_algorithm);
+    header.typ = Some(kind.typ().to_owned());
+    header.kid = Some(keys.active_kid.clone());
+    jsonwebtoken::encode(&header, claims, &keys.signing).map_err(|_| TokenError::NoKeys)
 }
 
 #[cfg(test)]

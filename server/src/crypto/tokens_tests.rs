@@ -2,6 +2,8 @@ use latchkey_keyset::{Algorithm, Phase, PrivateKeySet, generate};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::crypto::client_token::{Actors, TokenOwner};
+use crate::crypto::{ServiceAccountToken, TokenVerifier};
 
 const ISSUER: &str = "https://auth.example";
 /// In the past, because `nbf` is compared with the clock.
@@ -83,6 +85,7 @@ fn a_token_for_a_client_is_verified_as_one() {
         credential: Uuid::from_u128(2),
         audience: "https://api.example",
         scope: Some("orders:read"),
+        workload: None,
         jti: Uuid::from_u128(1),
         expires_at: DateTime::from_timestamp(NOW + 600, 0).unwrap(),
     };
@@ -99,6 +102,42 @@ fn a_token_for_a_client_is_verified_as_one() {
     }
     let later = DateTime::from_timestamp(NOW + 600, 0).unwrap();
     assert_eq!(verifier.verify_access(&token, later), Err(TokenError::Expired));
+}
+
+#[test]
+fn the_token_of_a_workload_is_read_from_the_access_token_that_was_issued_for_it_only() {
+    let signer = Signer::new();
+    let workload = ServiceAccountToken::new("eyJhIjoxfQ.eyJiIjoyfQ.c2lnbmF0dXJl");
+    let grant = ClientGrant {
+        client_id: "orders",
+        credential: Uuid::from_u128(2),
+        audience: "https://api.example",
+        scope: None,
+        workload: Some(&workload),
+        jti: Uuid::from_u128(1),
+        expires_at: DateTime::from_timestamp(NOW + 600, 0).unwrap(),
+    };
+    let token = signer.issuer().sign_for_client(&grant, now()).unwrap();
+    let sealed = latchkey_tests::forged_tokens::claim(&token, "workload");
+    for claims in [client_claims, exchanged_claims] {
+        let found = match signer.verify(&claims(&[("workload", sealed.clone())])) {
+            Ok(VerifiedToken::Client(token)) => token.workload,
+            Ok(VerifiedToken::Exchanged(token)) => token.workload,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(found.as_ref(), Some(&workload));
+        for change in [
+            ("jti", json!(Uuid::from_u128(9))),
+            ("cred", json!(Uuid::from_u128(9))),
+            ("workload", json!("")),
+            ("workload", json!(workload.expose())),
+        ] {
+            let claims = claims(&[("workload", sealed.clone()), change]);
+            assert_eq!(signer.verify(&claims), Err(TokenError::Invalid), "{claims}");
+        }
+    }
+    let person = session_claims(&[("workload", sealed)]);
+    assert_eq!(signer.verify(&person), Err(TokenError::Invalid));
 }
 
 #[test]
@@ -164,10 +203,137 @@ fn a_persons_token_needs_the_audience_of_this_service() {
 }
 
 #[test]
+fn an_access_token_has_the_claims_about_the_person_and_a_refresh_token_does_not() {
+    let signer = Signer::new();
+    let person = PersonClaims {
+        scope: Some("a groups".to_owned()),
+        groups: Some(vec!["staff".to_owned()]),
+        more: json!({ "roles": ["admin"] }).as_object().unwrap().clone(),
+    };
+    let ids = (7, Uuid::from_u128(3), Uuid::from_u128(1));
+    let client = ClientId::parse("shop");
+    let sign = |kind, person: &PersonClaims| {
+        let expires_at = DateTime::from_timestamp(NOW + 600, 0).unwrap();
+        signer.issuer().sign(kind, ids, (client.as_ref(), person), now(), expires_at).unwrap()
+    };
+    let verifier = signer.verifier();
+    let token = sign(TokenKind::Access, &person);
+    let found = verifier.verify_session(TokenKind::Access, &token, now()).unwrap();
+    assert_eq!((found.user_id, found.client), (7, client.clone()));
+    assert_eq!(found.scope.as_deref(), Some("a groups"));
+    assert_eq!(found.groups.as_deref(), Some(&["staff".to_owned()][..]));
+    let payload = |token: &str| latchkey_tests::forged_tokens::Forged::from_token(token).claims;
+    assert_eq!(payload(&token)["roles"], json!(["admin"]));
+
+    let refresh = sign(TokenKind::Refresh, &person);
+    let nothing = sign(TokenKind::Access, &PersonClaims::default());
+    for token in [&refresh, &nothing] {
+        let claims = payload(token);
+        assert!(["scope", "groups", "roles"].iter().all(|name| !claims.contains_key(*name)), "{claims:?}");
+    }
+    // Signed by hand: what a refresh token says is not read.
+    let forged = session_claims(&[("scope", json!("a")), ("groups", json!(["staff"]))]);
+    let found = verifier.verify_session(TokenKind::Refresh, &signer.sign("rt+jwt", &forged), now()).unwrap();
+    assert_eq!((found.scope, found.groups), (None, None));
+    let malformed = signer.verify(&session_claims(&[("groups", json!("staff"))]));
+    assert_eq!(malformed, Err(TokenError::Invalid));
+}
+
+/// Two ready replicas may differ by ten minutes. `nbf` is compared with the clock of the machine.
+#[test]
+fn a_token_of_a_replica_whose_clock_is_ahead_is_accepted() {
+    let signer = Signer::new();
+    let clock = Utc::now().timestamp();
+    for (seconds, is_accepted) in [(0, true), (590, true), (660, false)] {
+        for claims in [session_claims, client_claims] {
+            let claims = claims(&[("nbf", json!(clock + seconds))]);
+            assert_eq!(signer.verify(&claims).is_ok(), is_accepted, "{claims}");
+        }
+    }
+}
+
+#[test]
 fn a_client_has_no_refresh_tokens() {
     let signer = Signer::new();
     let token = signer.sign("rt+jwt", &client_claims(&[("aud", json!(ISSUER))]));
     let verifier = signer.verifier();
     assert_eq!(verifier.verify_ignoring_expiry(TokenKind::Refresh, &token), Err(TokenError::Invalid));
     assert_eq!(verifier.verify_access(&token, now()), Err(TokenError::Invalid));
+}
+
+/// The claims of a token that the client `orders` got for a person's, with changes.
+fn exchanged_claims(changes: &[(&str, Value)]) -> Value {
+    let exchanged =
+        [("sub", json!("7")), ("sid", json!(Uuid::from_u128(3))), ("act", json!({ "sub": "orders" }))];
+    client_claims(&[&exchanged[..], changes].concat())
+}
+
+#[test]
+fn an_exchanged_token_is_verified_as_what_was_signed_and_acts_for_nobody() {
+    let signer = Signer::new();
+    let before = Actors::begin(ClientId::parse("web").unwrap(), None).unwrap();
+    let orders = ClientId::parse("orders").unwrap();
+    let token = ClientGrant {
+        client_id: "orders",
+        credential: Uuid::from_u128(2),
+        audience: ISSUER,
+        scope: Some("read"),
+        workload: None,
+        jti: Uuid::from_u128(1),
+        expires_at: DateTime::from_timestamp(NOW + 600, 0).unwrap(),
+    };
+    for subject in [
+        TokenOwner::Person { user_id: 7, session_id: Uuid::from_u128(3) },
+        TokenOwner::Client(ClientId::parse("batch").unwrap()),
+    ] {
+        let actors = Actors::begin(orders.clone(), Some(&before)).unwrap();
+        let prior_credentials = vec![Uuid::from_u128(4)];
+        let grant = ExchangeGrant { token, subject, actors, prior_credentials };
+        let text = signer.issuer().sign_exchanged(&grant, now()).unwrap();
+        let verifier = signer.verifier();
+        let VerifiedToken::Exchanged(found) = verifier.verify_access(&text, now()).unwrap() else {
+            panic!("not an exchanged one")
+        };
+        assert_eq!((&found.subject, &found.actors), (&grant.subject, &grant.actors));
+        assert_eq!(
+            (found.credential, &*found.prior_credentials),
+            (token.credential, &grant.prior_credentials[..])
+        );
+        assert_eq!((&*found.audience, found.scope.as_deref(), found.jti), (ISSUER, token.scope, token.jti));
+        for kind in [TokenKind::Access, TokenKind::Refresh] {
+            assert_eq!(verifier.verify_session(kind, &text, now()), Err(TokenError::Invalid));
+        }
+    }
+}
+
+#[test]
+fn an_exchanged_token_names_its_subject_its_actors_and_its_credential() {
+    let signer = Signer::new();
+    assert!(matches!(signer.verify(&exchanged_claims(&[])), Ok(VerifiedToken::Exchanged(_))));
+    let mut long = json!({ "sub": "a" });
+    for _ in 0..Actors::MOST {
+        long = json!({ "sub": "orders", "act": long });
+    }
+    for changes in [
+        [("cred", Value::Null), ("x", Value::Null)],
+        [("client_id", Value::Null), ("x", Value::Null)],
+        [("client_id", json!("web")), ("x", Value::Null)],
+        [("act", json!({})), ("x", Value::Null)],
+        [("act", json!("orders")), ("x", Value::Null)],
+        [("act", json!({ "sub": "orders", "act": { "sub": "7" } })), ("x", Value::Null)],
+        [("act", long), ("x", Value::Null)],
+        // Without `sid` the subject is a client, with it an account.
+        [("sid", Value::Null), ("x", Value::Null)],
+        [("sub", json!("orders")), ("x", Value::Null)],
+        [("act", json!({ "sub": "7" })), ("client_id", json!("7"))],
+    ] {
+        let claims = exchanged_claims(&changes);
+        assert_eq!(signer.verify(&claims), Err(TokenError::Invalid), "{claims}");
+    }
+    // Nothing but an access token.
+    let refresh = signer.sign("rt+jwt", &exchanged_claims(&[]));
+    assert_eq!(
+        signer.verifier().verify_ignoring_expiry(TokenKind::Refresh, &refresh),
+        Err(TokenError::Invalid)
+    );
 }

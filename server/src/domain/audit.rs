@@ -41,6 +41,7 @@ pub enum AuditKind {
     AccessDenied,
     ClientRefused,
     ClientTokenIssued,
+    TokenExchanged,
     RateLimited,
     MailGivenUp,
     RegistrationExpired,
@@ -48,7 +49,7 @@ pub enum AuditKind {
 
 impl AuditKind {
     /// Every kind.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::Login,
         Self::Logout,
         Self::LogoutAll,
@@ -82,6 +83,7 @@ impl AuditKind {
         Self::AccessDenied,
         Self::ClientRefused,
         Self::ClientTokenIssued,
+        Self::TokenExchanged,
         Self::RateLimited,
         Self::MailGivenUp,
         Self::RegistrationExpired,
@@ -123,6 +125,7 @@ impl AuditKind {
             Self::AccessDenied => "access_denied",
             Self::ClientRefused => "client_refused",
             Self::ClientTokenIssued => "client_token_issued",
+            Self::TokenExchanged => "token_exchanged",
             Self::RateLimited => "rate_limited",
             Self::MailGivenUp => "mail_given_up",
             Self::RegistrationExpired => "registration_expired",
@@ -185,6 +188,13 @@ impl<'a> AuditEvent<'a> {
         self
     }
 
+    /// Sets a client as the actor, which is no account.
+    #[must_use]
+    pub fn by_client(mut self, client_id: &str) -> Self {
+        self.actor_id = None;
+        self.with(serde_json::json!({ "client_id": client_id }))
+    }
+
     /// Sets the session.
     #[must_use]
     pub fn in_session(mut self, session_id: Uuid) -> Self {
@@ -192,10 +202,13 @@ impl<'a> AuditEvent<'a> {
         self
     }
 
-    /// Sets the detail.
+    /// Adds members to the detail.
     #[must_use]
     pub fn with(mut self, detail: Value) -> Self {
-        self.detail = detail;
+        match (&mut self.detail, detail) {
+            (Value::Object(members), Value::Object(more)) => members.extend(more),
+            (own, detail) => *own = detail,
+        }
         self
     }
 

@@ -2,28 +2,20 @@
 
 use std::fmt;
 
-/// The longest name, in characters.
-pub const MAX_GROUP_NAME_CHARS: usize = 128;
+use latchkey_clients::rules::group_name_fault;
+pub use latchkey_clients::rules::{MAX_GROUP_NAME as MAX_GROUP_NAME_CHARS, is_group_name_char};
+
 /// The longest description, in characters.
 pub const MAX_GROUP_DESCRIPTION_CHARS: usize = 500;
-/// Kubernetes gives groups of this prefix rights of its own, for example `system:masters`. A cluster that accepts our tokens
-/// without a prefix of its own for their groups would give them to the members.
-const RESERVED_PREFIX: &str = "system:";
 
-/// The name of a group, as it was spelled first. It has 1 to 128 ASCII letters, digits, `.`, `_`, `-`, `:` or `/`, so that it
-/// can stand in a header, in a list separated by commas or spaces, and in a path. Between slashes there is a letter, a digit
-/// or `_` first: neither `..` nor an empty part, which proxies resolve. It may begin with one slash, as paths of groups in
-/// Keycloak do. [`RESERVED_PREFIX`] is not allowed.
+/// The name of a group, as it was spelled first. [`group_name_fault`] has its rules, which a client that names groups follows
+/// too.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupName(String);
 
 impl GroupName {
     pub fn parse(text: &str) -> Option<Self> {
-        if text.len() > MAX_GROUP_NAME_CHARS || is_reserved(text) {
-            return None;
-        }
-        let parts = text.strip_prefix('/').unwrap_or(text);
-        parts.split('/').all(is_part).then(|| Self(text.to_owned()))
+        group_name_fault(text).is_none().then(|| Self(text.to_owned()))
     }
 
     pub fn as_str(&self) -> &str {
@@ -34,20 +26,6 @@ impl GroupName {
     pub fn folded(&self) -> String {
         self.0.to_ascii_lowercase()
     }
-}
-
-/// Whether a character may stand in a name, apart from the slash.
-pub fn is_group_name_char(character: char) -> bool {
-    character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-' | ':')
-}
-
-fn is_part(part: &str) -> bool {
-    part.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '_')
-        && part.chars().all(is_group_name_char)
-}
-
-fn is_reserved(text: &str) -> bool {
-    text.get(..RESERVED_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(RESERVED_PREFIX))
 }
 
 impl fmt::Display for GroupName {

@@ -15,7 +15,7 @@ use futures::StreamExt as _;
 use super::connections::RequestActivity;
 use super::prefix::is_verify_path;
 use super::problem::Problem;
-use crate::service::ServiceError;
+use crate::service::{LONGEST_FEED_WAIT, ServiceError};
 
 /// The largest body that is read, in bytes. The largest sensible one is a form with a 256-character password.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -66,10 +66,19 @@ pub async fn await_body(request: Request, next: Next) -> Response {
 /// Bounds the time of the response, whatever the server waits for. A client that gets no response cannot tell a slow
 /// server from a dead one, and repeats the request.
 pub async fn answer_in_time(request: Request, next: Next) -> Response {
-    if let Ok(response) = tokio::time::timeout(RESPONSE_DEADLINE, next.run(request)).await {
+    answer_within(RESPONSE_DEADLINE, request, next).await
+}
+
+/// The same where a request may ask to wait for a change of the feed of revocations.
+pub async fn answer_after_waiting(request: Request, next: Next) -> Response {
+    answer_within(RESPONSE_DEADLINE + LONGEST_FEED_WAIT, request, next).await
+}
+
+async fn answer_within(deadline: Duration, request: Request, next: Next) -> Response {
+    if let Ok(response) = tokio::time::timeout(deadline, next.run(request)).await {
         return response;
     }
-    let cause = format!("no response was ready within {} s", RESPONSE_DEADLINE.as_secs_f32());
+    let cause = format!("no response was ready within {} s", deadline.as_secs_f32());
     Problem::from(ServiceError::Unavailable(cause)).into_response()
 }
 

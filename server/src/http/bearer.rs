@@ -9,10 +9,13 @@ use chrono::Utc;
 use super::arrival::check_arrived;
 use super::problem::Problem;
 use super::state::ApiState;
-use crate::service::{Authenticated, ServiceError, authenticate, authenticate_to_end};
+use crate::service::{
+    Authenticated, Principal, ServiceError, authenticate, authenticate_principal,
+    authenticate_principal_to_end, authenticate_to_end,
+};
 
-/// The bearer of a valid access token. An endpoint that extracts it requires authentication. The token is checked after the
-/// whole request has arrived.
+/// The bearer of a valid access token of a person. An endpoint that extracts it requires authentication. The token is
+/// checked after the whole request has arrived.
 pub struct Bearer(pub Authenticated);
 
 impl FromRequestParts<ApiState> for Bearer {
@@ -35,6 +38,32 @@ impl FromRequestParts<ApiState> for EndingBearer {
         check_arrived(parts)?;
         let token = bearer_token(&parts.headers)?;
         Ok(Self(authenticate_to_end(&state.service, token, Utc::now()).await?))
+    }
+}
+
+/// As [`Bearer`], or a client with an access token of its own for this service: for administration.
+pub struct AnyBearer(pub Principal);
+
+impl FromRequestParts<ApiState> for AnyBearer {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
+        check_arrived(parts)?;
+        let token = bearer_token(&parts.headers)?;
+        Ok(Self(authenticate_principal(&state.service, token, Utc::now()).await?))
+    }
+}
+
+/// As [`EndingBearer`], or a client.
+pub struct AnyEndingBearer(pub Principal);
+
+impl FromRequestParts<ApiState> for AnyEndingBearer {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
+        check_arrived(parts)?;
+        let token = bearer_token(&parts.headers)?;
+        Ok(Self(authenticate_principal_to_end(&state.service, token, Utc::now()).await?))
     }
 }
 

@@ -15,7 +15,7 @@ use super::problem::Problem;
 use super::state::ApiState;
 use crate::domain::{ClientId, Origin};
 use crate::service::{
-    ClientCredentials, FieldError, NamedClient, ServiceError, TokenClient, authenticate_client,
+    Assertion, ClientCredentials, FieldError, NamedClient, ServiceError, TokenClient, authenticate_client,
 };
 
 /// The token that is asked about (RFC 7662 §2.1, RFC 7009 §2.1).
@@ -35,11 +35,47 @@ pub struct TokenQueryForm {
     #[serde(default)]
     #[schema(format = Password)]
     client_secret: String,
+    /// `urn:ietf:params:oauth:client-assertion-type:jwt-bearer`, with `client_assertion`.
+    #[serde(default)]
+    client_assertion_type: String,
+    /// An assertion instead of a secret; see the token endpoint.
+    #[serde(default)]
+    #[schema(format = Password)]
+    client_assertion: String,
+}
+
+impl TokenQueryForm {
+    fn assertion(&self) -> Result<Option<Assertion<'_>>, Problem> {
+        read_assertion(&self.client_assertion_type, &self.client_assertion, &self.client_id)
+    }
+}
+
+/// The value of `client_assertion_type` (RFC 7523 §2.2).
+const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// The assertion of a form, if it has one.
+///
+/// # Errors
+/// `422` when one of the two fields is missing, or the type is not supported.
+fn read_assertion<'a>(
+    kind: &str,
+    token: &'a str,
+    client_id: &'a str,
+) -> Result<Option<Assertion<'a>>, Problem> {
+    let invalid = |field, message: &str| {
+        Err(oauth_problem(ServiceError::Invalid(vec![FieldError::new(field, message)])))
+    };
+    match (kind, token) {
+        ("", "") => Ok(None),
+        (JWT_BEARER, "") => invalid("client_assertion", "is required with client_assertion_type"),
+        (JWT_BEARER, token) => Ok(Some(Assertion { client_id, token })),
+        _ => invalid("client_assertion_type", &format!("must be {JWT_BEARER}")),
+    }
 }
 
 /// Authenticates the caller, then reads the token from the form. Credentials are read from the header (a superuser's bearer
 /// token, or RFC 7617 Basic) or, without such a header, from the form's `client_id` and `client_secret`
-/// (RFC 6749 §2.3.1).
+/// (RFC 6749 §2.3.1) or its assertion (RFC 7521 §4.2).
 ///
 /// # Errors
 /// `401`, `403`, `429` or `503` about the caller before anything is said about the form. They have the members of
@@ -60,17 +96,37 @@ pub async fn authenticate_query(
             let fault = FieldError::new("client_secret", "is given beside the Authorization header");
             return Err(oauth_problem(ServiceError::Invalid(vec![fault])));
         }
+        if form.assertion()?.is_some() {
+            return Err(beside_an_assertion());
+        }
         (client, form)
     } else {
         let form = form?;
+        if let Some(assertion) = form.assertion()? {
+            if !form.client_secret.is_empty() {
+                return Err(beside_an_assertion());
+            }
+            let client = check(state, ClientCredentials::Assertion(assertion), origin).await?;
+            return with_token(client, form);
+        }
         let (id, secret) = (form.client_id.as_str(), form.client_secret.as_str());
         if id.is_empty() || secret.is_empty() {
             return Err(Problem::no_client().with_oauth_error("invalid_client"));
         }
         (check(state, ClientCredentials::Secret(&[(id, secret)]), origin).await?, form)
     };
+    with_token(client, form)
+}
+
+fn with_token(client: TokenClient, form: TokenQueryForm) -> Result<(TokenClient, String), Problem> {
     require(&[("token", &form.token)]).map_err(|problem| problem.with_oauth_error("invalid_request"))?;
     Ok((client, form.token))
+}
+
+/// RFC 7521 §4.2: not more than one method in a request.
+fn beside_an_assertion() -> Problem {
+    let fault = FieldError::new("client_assertion", "is given beside other credentials of the client");
+    oauth_problem(ServiceError::Invalid(vec![fault]))
 }
 
 async fn authenticate_by_header(
@@ -105,31 +161,42 @@ async fn check(
 pub struct PresentedClient {
     /// See [`NamedClient`].
     readings: Vec<(String, String)>,
+    /// The assertion, and `client_id` of the form.
+    assertion: Option<(String, String)>,
     is_ambiguous: bool,
     /// Whether the header names another client than the form, or cannot be read.
     has_other_header: bool,
+}
+
+/// What a token request says about its client.
+pub struct ClientFields<'a> {
+    /// `client_id`
+    pub id: &'a str,
+    /// `client_secret`
+    pub secret: &'a str,
+    /// `client_assertion_type`
+    pub assertion_type: &'a str,
+    /// `client_assertion`
+    pub assertion: &'a str,
 }
 
 /// Reads the client that the form names, or else HTTP Basic (RFC 6749 §2.3.1). A request for a person's tokens may have
 /// another header: a proxy may have put it there.
 ///
 /// # Errors
-/// `422` when the form names a client that cannot exist.
-pub fn present_client(
-    form_id: &str,
-    form_secret: &str,
-    headers: &HeaderMap,
-) -> Result<PresentedClient, Problem> {
+/// `422` when the form names a client that cannot exist, or has half an assertion.
+pub fn present_client(fields: &ClientFields<'_>, headers: &HeaderMap) -> Result<PresentedClient, Problem> {
+    let (form_id, form_secret) = (fields.id, fields.secret);
+    let assertion = read_assertion(fields.assertion_type, fields.assertion, form_id)?;
+    let assertion = assertion.map(|given| (given.token.to_owned(), given.client_id.to_owned()));
     let header = read_basic_header(headers);
     let has_header = header.is_some();
+    let has_secret = !form_secret.is_empty();
+    let is_ambiguous = if assertion.is_some() { has_header || has_secret } else { has_header && has_secret };
     let readings = header.unwrap_or_default();
     if form_id.is_empty() {
         let has_other_header = has_header && readings.is_empty();
-        return Ok(PresentedClient {
-            readings,
-            is_ambiguous: has_header && !form_secret.is_empty(),
-            has_other_header,
-        });
+        return Ok(PresentedClient { readings, assertion, is_ambiguous, has_other_header });
     }
     if ClientId::parse(form_id).is_none() {
         let message = format!("must have at most {} printable ASCII characters", ClientId::MAX_LENGTH);
@@ -140,14 +207,18 @@ pub fn present_client(
     if same.is_empty() {
         same.push((form_id.to_owned(), form_secret.to_owned()));
     }
-    let is_ambiguous = has_header && !form_secret.is_empty();
-    Ok(PresentedClient { readings: same, is_ambiguous, has_other_header })
+    Ok(PresentedClient { readings: same, assertion, is_ambiguous, has_other_header })
 }
 
 impl PresentedClient {
     /// The client that requests a person's tokens.
     pub fn for_person(&self) -> NamedClient<'_> {
-        NamedClient { readings: as_texts(&self.readings), is_ambiguous: self.is_ambiguous }
+        let assertion = self.assertion.as_ref();
+        NamedClient {
+            readings: as_texts(&self.readings),
+            assertion: assertion.map(|(token, client_id)| Assertion { client_id, token }),
+            is_ambiguous: self.is_ambiguous,
+        }
     }
 
     /// The client that requests a token for itself.

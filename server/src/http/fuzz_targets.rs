@@ -18,7 +18,7 @@ use super::arrival::await_body;
 use super::bearer::bearer_token;
 use super::body::{ApiJson, JsonBody, given};
 use super::client_address::decide_client_address;
-use super::client_auth::present_client;
+use super::client_auth::{ClientFields, present_client};
 use super::content::{Content, JSON, MULTIPART, URLENCODED};
 use super::cookie::{self, Found};
 use super::form::AnyForm;
@@ -103,8 +103,11 @@ pub fn header(data: &[u8]) {
     if let Ok(token) = bearer_token(&headers) {
         assert!(headers.contains_key(AUTHORIZATION) && !token.is_empty());
     }
-    let _ = present_client("", "", &headers);
-    let _ = present_client("orders", "x", &headers);
+    for (id, secret) in [("", ""), ("orders", "x")] {
+        let (assertion_type, assertion) = ("", "");
+        let fields = ClientFields { id, secret, assertion_type, assertion };
+        let _ = present_client(&fields, &headers);
+    }
     let _ = Content::of_request(&headers, &[JSON, URLENCODED, MULTIPART]);
     let peer = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
     let trusted = ["10.0.0.0/8".parse().expect("a network")];

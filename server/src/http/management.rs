@@ -14,6 +14,7 @@ use super::connections::Connections;
 use crate::client_registry::ClientRegistry;
 use crate::metrics::Metrics;
 use crate::readiness::{DatabasePool, Readiness, Report};
+use crate::service::Service;
 
 /// The state of the management port.
 #[derive(Clone)]
@@ -23,6 +24,7 @@ pub struct ManagementState {
     pub metrics: Arc<Metrics>,
     /// The connections to the API port.
     pub connections: Arc<Connections>,
+    pub service: Arc<Service>,
     pub clients: Arc<ClientRegistry>,
     /// The longest lifetime of the tokens that this replica signs, in seconds.
     pub longest_token_lifetime: i64,
@@ -110,6 +112,7 @@ pub async fn startup(
 pub async fn metrics(State(state): State<ManagementState>) -> Response {
     state.readiness.measure(&state.metrics).await;
     state.connections.measure(&state.metrics);
+    state.service.measure_feed();
     match state.metrics.render() {
         Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

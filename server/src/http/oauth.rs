@@ -39,17 +39,21 @@ fn error_name(error: &ServiceError) -> &'static str {
         ServiceError::InvalidCredentials
         | ServiceError::InvalidRefreshToken
         | ServiceError::Deactivated
-        | ServiceError::Unverified => "invalid_grant",
+        | ServiceError::Unverified
+        | ServiceError::NotAllowedClient => "invalid_grant",
         ServiceError::InvalidClient => "invalid_client",
         ServiceError::UnauthorizedClient(_) => "unauthorized_client",
         ServiceError::InvalidScope => "invalid_scope",
         // RFC 8707 §2
         ServiceError::InvalidTarget(_) => "invalid_target",
         ServiceError::InvalidAccessToken => "invalid_token",
-        ServiceError::NotSuperuser | ServiceError::NotPermitted(_) | ServiceError::HoldsMore => {
-            "insufficient_scope"
-        }
+        ServiceError::NotSuperuser
+        | ServiceError::NotPermitted(_)
+        | ServiceError::InsufficientScope(_)
+        | ServiceError::HoldsMore => "insufficient_scope",
         ServiceError::Invalid(_)
+        // RFC 8693 §2.2.2
+        | ServiceError::InvalidSubjectToken
         | ServiceError::InvalidOneTimeToken
         | ServiceError::RegistrationDisabled
         | ServiceError::AccountDeletionDisabled
@@ -85,12 +89,14 @@ mod tests {
             ServiceError::InvalidCredentials,
             ServiceError::Deactivated,
             ServiceError::Unverified,
+            ServiceError::NotAllowedClient,
             ServiceError::InvalidAccessToken,
             ServiceError::InvalidRefreshToken,
             ServiceError::InvalidClient,
             ServiceError::UnauthorizedClient("refused"),
             ServiceError::InvalidScope,
             ServiceError::InvalidTarget("refused"),
+            ServiceError::InvalidSubjectToken,
             ServiceError::InvalidOneTimeToken,
             ServiceError::NotSuperuser,
             ServiceError::NotPermitted(Permission::UsersRead),

@@ -202,12 +202,17 @@ impl From<ServiceError> for Problem {
             }
             ServiceError::UnauthorizedClient(_)
             | ServiceError::InvalidScope
-            | ServiceError::InvalidTarget(_) => plain(StatusCode::BAD_REQUEST),
+            | ServiceError::InvalidTarget(_)
+            | ServiceError::InvalidSubjectToken => plain(StatusCode::BAD_REQUEST),
             ServiceError::Deactivated
             | ServiceError::Unverified
+            | ServiceError::NotAllowedClient
             | ServiceError::RegistrationDisabled
             | ServiceError::AccountDeletionDisabled => plain(StatusCode::FORBIDDEN),
-            ServiceError::NotSuperuser | ServiceError::NotPermitted(_) | ServiceError::HoldsMore => {
+            ServiceError::NotSuperuser
+            | ServiceError::NotPermitted(_)
+            | ServiceError::InsufficientScope(_)
+            | ServiceError::HoldsMore => {
                 Self { challenge: Some(CHALLENGE_SCOPE), ..plain(StatusCode::FORBIDDEN) }
             }
             ServiceError::InvalidOneTimeToken => Self {

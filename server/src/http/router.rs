@@ -61,6 +61,8 @@ fn documented_routes() -> OpenApiRouter<ApiState> {
         .route_layer(from_fn(arrival::await_body))
         // Does not wait for the body: a proxy may send only the head of a request.
         .routes(routes!(auth::verify::verify).layer(from_fn(arrival::answer_in_time)))
+        // May wait for a change.
+        .routes(routes!(auth::revocations::revocations).layer(from_fn(arrival::answer_after_waiting)))
 }
 
 /// The OpenAPI 3.1 document, generated from the handlers.

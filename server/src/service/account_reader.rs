@@ -56,8 +56,20 @@ impl AccountReader {
     /// [`ServiceError::Unavailable`] when either check is impossible: the token is then never accepted.
     pub(super) async fn read(&self, token: &SessionToken) -> Result<Option<Profile>, ServiceError> {
         let subject = Subject::session(token.user_id, token.session_id, token.issued_at);
+        self.read_of(token.user_id, subject).await
+    }
+
+    /// The same for a token that belongs to a session, whatever its content is. `subject` is that session.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(super) async fn read_of(
+        &self,
+        user_id: i64,
+        subject: Subject,
+    ) -> Result<Option<Profile>, ServiceError> {
         let asked_at = Instant::now();
-        let (revoked, profile) = self.ask(Question { user_id: token.user_id, subject }).await?;
+        let (revoked, profile) = self.ask(Question { user_id, subject }).await?;
         if revoked == Some(true) {
             return Ok(None);
         }

@@ -3,10 +3,12 @@
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use super::{LimitedAction, Service, ServiceError, Superuser, authenticate_to_end, require_superuser};
+use super::authenticate_assertion::authenticate_by_assertion;
+use super::client_attempt::{Assertion, refuse_guess};
+use super::{Service, ServiceError, Superuser, authenticate_to_end, require_superuser};
 use crate::client_registry::AuthenticatedClient;
 use crate::crypto::VerifiedToken;
-use crate::domain::{AuditEvent, AuditKind, Origin, Outcome};
+use crate::domain::Origin;
 
 /// The credentials of a program (RFC 7662 §2.1, RFC 7009 §2.1).
 #[derive(Clone, Copy)]
@@ -16,6 +18,8 @@ pub enum ClientCredentials<'a> {
     /// An id and a secret, in each way in which the header can be decoded: `INTROSPECTION_CLIENT_ID` and
     /// `INTROSPECTION_CLIENT_SECRET`, or those of a registered client.
     Secret(&'a [(&'a str, &'a str)]),
+    /// An assertion of a registered client (RFC 7521 §4.2).
+    Assertion(Assertion<'a>),
 }
 
 /// Proof that a program may introspect and revoke tokens; only [`authenticate_client`] creates it.
@@ -57,11 +61,11 @@ impl TokenClient {
     pub(super) async fn assert(&self, service: &Service) -> Result<(), ServiceError> {
         match &self.0 {
             Right::Superuser(superuser) => {
-                let asserted = service.store.assert_administers(superuser.administrator()).await;
+                let asserted = service.store.assert_administers(&superuser.administrator()).await;
                 asserted.map_err(|error| superuser.explain(service, error))
             }
             Right::Configured => Ok(()),
-            Right::Registered(AuthenticatedClient { client, credential }) => {
+            Right::Registered(AuthenticatedClient { client, credential, .. }) => {
                 let clients = service.clients.clients()?;
                 let goes_on = clients.has_credential(&client.client_id, *credential);
                 if goes_on { Ok(()) } else { Err(ServiceError::InvalidClient) }
@@ -80,6 +84,7 @@ impl TokenClient {
         let audience = match token {
             VerifiedToken::Session(_) => audience_of_people,
             VerifiedToken::Client(token) => &token.audience,
+            VerifiedToken::Exchanged(token) => &token.audience,
         };
         self.owns(token) || self.registered_id() == Some(audience)
     }
@@ -92,6 +97,7 @@ impl TokenClient {
                 token.client.as_ref().is_some_and(|client| client.as_str() == id)
             }
             VerifiedToken::Client(token) => token.client.as_str() == id,
+            VerifiedToken::Exchanged(token) => token.actors.current().as_str() == id,
         }
     }
 }
@@ -122,6 +128,10 @@ pub async fn authenticate_client(
             let authenticated = authenticate_registered_client(service, readings, origin, now).await?;
             Ok(TokenClient(Right::Registered(authenticated)))
         }
+        ClientCredentials::Assertion(assertion) => {
+            let authenticated = authenticate_by_assertion(service, assertion, origin, now).await?;
+            Ok(TokenClient(Right::Registered(authenticated)))
+        }
     }
 }
 
@@ -146,20 +156,8 @@ pub(super) async fn authenticate_registered_client(
     if readings.iter().all(|(_, secret)| secret.is_empty()) {
         return Err(ServiceError::InvalidClient);
     }
-    // The attempt stays counted: it was a guess.
-    let _attempt = service.limit(LimitedAction::Client, "", None, origin).await?;
     // Only an id that is known: programs may send a secret in its place.
     let known = readings.iter().find_map(|(id, _)| Some(&clients.find(id)?.client_id));
     let detail = known.map_or_else(|| json!({}), |id| json!({ "client_id": id }));
-    let event = AuditEvent {
-        kind: AuditKind::ClientRefused,
-        outcome: Outcome::Refused,
-        actor_id: None,
-        user_id: None,
-        session_id: None,
-        origin: Some(origin),
-        detail,
-    };
-    service.record(&event).await?;
-    Err(ServiceError::InvalidClient)
+    Err(refuse_guess(service, detail, origin).await?)
 }

@@ -7,6 +7,7 @@ use crate::crypto::{HashError, TokenError};
 use crate::domain::Permission;
 use crate::revocation::RevocationError;
 use crate::store::{Conflict, StoreError};
+use crate::token_review::ReviewUnavailable;
 
 /// A field that is understood but not valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +37,9 @@ pub enum ServiceError {
     /// The password is correct, but the address is not verified yet.
     #[error("The e-mail address is not verified yet: follow the link in the mail that was sent to it.")]
     Unverified,
+    /// The password is correct, but the account is in none of the groups whose members may use the client.
+    #[error("This account may not use this application.")]
+    NotAllowedClient,
     /// The access token is malformed, of the wrong kind, expired or revoked.
     #[error("The access token is not valid, has expired or was revoked.")]
     InvalidAccessToken,
@@ -43,17 +47,20 @@ pub enum ServiceError {
     #[error("The refresh token is not valid, has expired or was revoked.")]
     InvalidRefreshToken,
     /// The client credentials are wrong.
-    #[error("The client id or the client secret is wrong.")]
+    #[error("The client id, or the secret or assertion of the client, is wrong.")]
     InvalidClient,
     /// The client is authenticated, but may not do this.
     #[error("{0}")]
     UnauthorizedClient(&'static str),
-    /// A scope was requested that the client may not have.
+    /// A scope was requested that the client may not have, or of a person's token none that it may have.
     #[error("A requested scope is not among those that this client may have.")]
     InvalidScope,
     /// A resource was requested for which the client gets no token.
     #[error("{0}")]
     InvalidTarget(&'static str),
+    /// The token that a client wants to exchange is not valid, or was not meant for the client.
+    #[error("The subject token is not valid, or this client may not exchange it.")]
+    InvalidSubjectToken,
     /// The token of a link is unknown, used or expired.
     #[error("The link is not valid, was used already or has expired.")]
     InvalidOneTimeToken,
@@ -63,6 +70,9 @@ pub enum ServiceError {
     /// The caller is authenticated, but does not have the permission.
     #[error("This needs the permission {0}.")]
     NotPermitted(Permission),
+    /// The token lacks a scope, or is a person's where a client's is needed.
+    #[error("This needs an access token of a client with the scope {0}.")]
+    InsufficientScope(&'static str),
     /// The caller has the permission to change accounts or groups, but not this one.
     #[error("This account or group has permissions that you do not have: a superuser can change it.")]
     HoldsMore,
@@ -121,7 +131,9 @@ impl From<StoreError> for ServiceError {
             StoreError::NotSuperuser => Self::NotSuperuser,
             StoreError::NotPermitted(permission) => Self::NotPermitted(permission),
             StoreError::HoldsMore => Self::HoldsMore,
-            StoreError::Unavailable(_) | StoreError::ReadOnly(_) => Self::Unavailable(error.to_string()),
+            StoreError::Unavailable(_) | StoreError::ReadOnly(_) | StoreError::UnknownClients => {
+                Self::Unavailable(error.to_string())
+            }
             // The source names the SQL state and stays in the log.
             StoreError::Unexpected(source) => Self::Internal(format!("a query failed: {source}")),
             StoreError::InvalidUrl(_) => Self::Internal(error.to_string()),
@@ -137,6 +149,12 @@ impl From<RevocationError> for ServiceError {
 
 impl From<UnknownClients> for ServiceError {
     fn from(error: UnknownClients) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<ReviewUnavailable> for ServiceError {
+    fn from(error: ReviewUnavailable) -> Self {
         Self::Unavailable(error.to_string())
     }
 }

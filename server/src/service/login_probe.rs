@@ -7,7 +7,7 @@ use chrono::{TimeDelta, Utc};
 use latchkey_config::Settings;
 use uuid::Uuid;
 
-use super::{Dependencies, LoginForm, Service, ServiceError, authenticate, login, logout};
+use super::{AdmittedClient, Dependencies, LoginForm, Service, ServiceError, authenticate, login, logout};
 use crate::crypto::OneTimeSecret;
 use crate::domain::{Origin, Password};
 use crate::metrics::Metrics;
@@ -68,7 +68,8 @@ async fn log_in_and_out(service: &Service, username: &str, password: Password) -
         device: None,
         remember_device: false,
         is_program: true,
-        client: None,
+        client: AdmittedClient::none(),
+        scope: "",
     };
     let logged_in = login(service, form, &origin, Utc::now()).await.map_err(failed("logging in"))?;
     let token = logged_in.pair.access.token.as_str();

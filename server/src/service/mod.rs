@@ -6,42 +6,57 @@ mod announce_again;
 mod audit;
 mod auth;
 mod authenticate;
+mod authenticate_assertion;
 mod authenticate_client;
+mod client_attempt;
+mod client_credentials;
 mod client_token_checks;
 mod client_tokens;
 mod error;
+mod exchanged_tokens;
 mod fields;
 mod groups;
 mod housekeeping;
 mod imports;
 mod limit;
 mod login_probe;
+mod person_grant;
+mod principal;
 mod record;
 mod require_permission;
 mod require_superuser;
+mod revocation_feed;
 mod session_cutoffs;
 mod superusers;
 mod tokens;
 mod users;
+mod workloads;
 
 use std::sync::Arc;
 
 use latchkey_config::{Accounts, PasswordPolicy, RateLimits, Registration, Settings};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 pub use admit_client::{AdmittedClient, NamedClient, admit_client};
 pub use audit::list_audit;
 pub use auth::{
-    ClientTokenRequest, Identity, Introspection, LoggedIn, LoginForm, PASSWORD_LINKS, PasswordForm,
-    ProfileForm, RegistrationForm, change_password, change_profile, check_account_deletion_enabled,
-    check_registration_enabled, confirm_email_change, delete_account, end_session, find_link_owner,
-    grant_client_credentials, identify_bearer, introspect, list_sessions, login, logout, logout_all,
-    recover_password, refresh, register, request_email_change, resend_verification, reset_password,
-    revoke_token, show_locale, show_profile, verify_email,
+    ClientTokenRequest, ExchangeRequest, Identity, Introspection, LoggedIn, LoginForm, PASSWORD_LINKS,
+    PasswordForm, ProfileForm, RegistrationForm, change_password, change_profile,
+    check_account_deletion_enabled, check_registration_enabled, confirm_email_change, delete_account,
+    end_session, exchange_token, find_link_owner, grant_client_credentials, identify_bearer, introspect,
+    list_sessions, login, logout, logout_all, recover_password, refresh, register, request_email_change,
+    resend_verification, reset_password, revoke_token, show_locale, show_profile, verify_email,
+};
+pub use auth::{
+    FeedCursor, FeedRequest, LONGEST_FEED_WAIT, MAX_FEED_PAGE, read_revocations, require_feed_scope,
 };
 pub use authenticate::{Authenticated, authenticate, authenticate_to_end};
 pub use authenticate_client::{ClientCredentials, TokenClient, authenticate_client};
+pub use client_attempt::Assertion;
+pub use client_credentials::keep_recording_credentials;
 pub use error::{FieldError, ServiceError};
+pub use exchanged_tokens::AcceptedExchangedToken;
 pub use groups::{
     GroupChangeForm, GroupForm, add_member, change_group, create_group, delete_group, list_groups,
     list_members, remove_member, show_group,
@@ -55,6 +70,7 @@ pub use imports::{
 };
 pub use limit::{DeviceCookie, LimitedAction};
 pub use login_probe::probe_login;
+pub use principal::{Principal, authenticate_principal, authenticate_principal_to_end};
 pub use require_permission::{Permitted, require_permission};
 pub use require_superuser::{Superuser, require_superuser};
 pub use session_cutoffs::keep_ending_cut_off_sessions;
@@ -71,8 +87,10 @@ use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::revocation::Revocation;
 use crate::store::Store;
+use crate::token_review::TokenReviews;
 use account_reader::AccountReader;
 use client_token_checks::ClientTokenChecks;
+use revocation_feed::RevocationFeed;
 use tokens::Tokens;
 
 /// What services share: connections, keys and the hash pool. Cheap to clone.
@@ -84,6 +102,8 @@ pub struct Dependencies {
     pub hashing: Arc<HashPool>,
     pub ring: Arc<KeyRing>,
     pub clients: Arc<ClientRegistry>,
+    /// Asks the API server of Kubernetes about tokens of service accounts, if `WORKLOAD_IDENTITY_ENABLED` is true.
+    pub token_reviews: Option<Arc<TokenReviews>>,
     /// Wakes this replica's outbox worker.
     pub outbox_wake: Arc<Notify>,
     pub metrics: Arc<Metrics>,
@@ -96,6 +116,8 @@ pub struct Service {
     accounts: AccountReader,
     clients: Arc<ClientRegistry>,
     client_token_checks: ClientTokenChecks,
+    token_reviews: Option<Arc<TokenReviews>>,
+    feed: Arc<RevocationFeed>,
     hashing: Arc<HashPool>,
     metrics: Arc<Metrics>,
     tokens: Tokens,
@@ -142,12 +164,23 @@ impl Service {
         introspection_client: Option<ClientSecret>,
         dependencies: Dependencies,
     ) -> Self {
-        let Dependencies { store, revocation, limits, hashing, ring, clients, outbox_wake, metrics } =
-            dependencies;
+        let Dependencies {
+            store,
+            revocation,
+            limits,
+            hashing,
+            ring,
+            clients,
+            token_reviews,
+            outbox_wake,
+            metrics,
+        } = dependencies;
         Self {
             accounts: AccountReader::new(store.clone(), Arc::clone(&revocation)),
             clients,
             client_token_checks: ClientTokenChecks::new(Arc::clone(&revocation)),
+            token_reviews,
+            feed: RevocationFeed::new(Arc::clone(&ring)),
             store,
             revocation,
             hashing,
@@ -163,6 +196,16 @@ impl Service {
             introspection_client,
             public_base: settings.public_base().to_owned(),
         }
+    }
+
+    /// Looks for changes of the feed of revocations while requests wait for them, until `stop`: then no request waits.
+    pub async fn follow_feed(&self, stop: CancellationToken) {
+        self.feed.follow(self.store.clone(), stop).await;
+    }
+
+    /// Sets the gauges of the feed of revocations.
+    pub fn measure_feed(&self) {
+        self.feed.measure(&self.metrics);
     }
 
     /// The settings of accounts, for pages.

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::auth::me::find_active_profile;
 use super::{Authenticated, Service, ServiceError};
 use crate::domain::{AuditEvent, AuditKind, Outcome};
-use crate::store::{Administrator, Right, StoreError};
+use crate::store::{Administrator, Agent, Right, StoreError};
 
 /// Proof that the bearer was a superuser at the time of the check; only [`require_superuser`] creates it.
 #[derive(Debug, Clone, Copy)]
@@ -19,12 +19,15 @@ impl Superuser {
     /// The actor for the store, which asserts in the transaction of the change that the session is still active and the
     /// account is still a superuser's.
     pub(super) fn administrator(self) -> Administrator {
-        Administrator { actor: self.0.actor(), right: Right::Superuser }
+        Administrator { agent: Agent::Account(self.0.actor()), right: Right::Superuser }
     }
 
     /// Maps an error of the store to the response; emits an event for a refusal.
     pub(super) fn explain(self, service: &Service, error: StoreError) -> ServiceError {
-        explain_refusal(service, self.0, error)
+        if is_refusal(&error) {
+            tell_refusal(service, self.0);
+        }
+        error.into()
     }
 }
 
@@ -41,12 +44,9 @@ pub async fn require_superuser(service: &Service, bearer: Authenticated) -> Resu
     Err(ServiceError::NotSuperuser)
 }
 
-/// Maps an error of the store to the response; emits an event if it is that the bearer may not do something.
-pub(super) fn explain_refusal(service: &Service, bearer: Authenticated, error: StoreError) -> ServiceError {
-    if matches!(error, StoreError::NotSuperuser | StoreError::NotPermitted(_) | StoreError::HoldsMore) {
-        tell_refusal(service, bearer);
-    }
-    error.into()
+/// Whether an error of the store is that the actor may not do something.
+pub(super) fn is_refusal(error: &StoreError) -> bool {
+    matches!(error, StoreError::NotSuperuser | StoreError::NotPermitted(_) | StoreError::HoldsMore)
 }
 
 /// Emits the event of a refusal.

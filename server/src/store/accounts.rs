@@ -62,7 +62,7 @@ impl Store {
     pub async fn find_account(
         &self,
         user_id: i64,
-        administrator: Administrator,
+        administrator: &Administrator,
     ) -> Result<Option<Account>, StoreError> {
         let mut reading = self.read_as_administrator(administrator).await?;
         let found = sqlx::query_as(concat!("SELECT ", account_columns!(), " FROM users WHERE id = $1"))
@@ -79,7 +79,7 @@ impl Store {
     pub async fn list_accounts(
         &self,
         query: &AccountQuery,
-        administrator: Administrator,
+        administrator: &Administrator,
     ) -> Result<Vec<Account>, StoreError> {
         let mut reading = self.read_as_administrator(administrator).await?;
         let mut sql = QueryBuilder::new(concat!("SELECT ", account_columns!(), " FROM users WHERE id > "));

@@ -90,7 +90,7 @@ impl Store {
     pub async fn create_account<'a>(
         &self,
         new: &NewAccount,
-        administrator: Administrator,
+        administrator: &Administrator,
         origin: &'a Origin,
     ) -> Result<(Profile, AuditEvent<'a>), StoreError> {
         let (mut transaction, power) = self.begin_with_power(administrator, None).await?;
@@ -117,7 +117,7 @@ impl Store {
         }
         let event = event_by(administrator, kind, profile.id, origin);
         insert_event(&mut transaction, &event).await?;
-        transaction.commit().await?;
+        administrator.commit(transaction).await?;
         Ok((profile, event))
     }
 
@@ -132,7 +132,7 @@ impl Store {
         &self,
         user_id: i64,
         change: &AccountChange,
-        administrator: Administrator,
+        administrator: &Administrator,
         origin: &'a Origin,
         notify: bool,
     ) -> Result<Administered<ChangedAccount<'a>>, StoreError> {
@@ -193,7 +193,7 @@ impl Store {
         if let Some(event) = &event {
             insert_event(&mut transaction, event).await?;
         }
-        transaction.commit().await?;
+        administrator.commit(transaction).await?;
         Ok(Administered::Done(ChangedAccount { account, event, revoked }))
     }
 
@@ -204,7 +204,7 @@ impl Store {
     pub async fn delete_account<'a>(
         &self,
         user_id: i64,
-        administrator: Administrator,
+        administrator: &Administrator,
         origin: &'a Origin,
     ) -> Result<Administered<(AuditEvent<'a>, EndedSessions)>, StoreError> {
         let target = Some((user_id, RowLock::Remove));
@@ -223,7 +223,7 @@ impl Store {
         let event = event_by(administrator, AuditKind::UserDeleted, user_id, origin)
             .with(json!({ "username": old.username }));
         insert_event(&mut transaction, &event).await?;
-        transaction.commit().await?;
+        administrator.commit(transaction).await?;
         Ok(Administered::Done((event, revoked)))
     }
 
@@ -235,7 +235,7 @@ impl Store {
     pub async fn end_account_sessions<'a>(
         &self,
         user_id: i64,
-        administrator: Administrator,
+        administrator: &Administrator,
         origin: &'a Origin,
     ) -> Result<Administered<(Option<AuditEvent<'a>>, EndedSessions)>, StoreError> {
         let target = Some((user_id, RowLock::Change));
@@ -251,7 +251,7 @@ impl Store {
             insert_event(&mut transaction, event).await?;
         }
         let revoked = self.recent_ends_in(&mut transaction, user_id).await?;
-        transaction.commit().await?;
+        administrator.commit(transaction).await?;
         Ok(Administered::Done((event, revoked)))
     }
 
@@ -262,7 +262,7 @@ impl Store {
     pub async fn start_reset<'a>(
         &self,
         user_id: i64,
-        administrator: Administrator,
+        administrator: &Administrator,
         origin: &'a Origin,
     ) -> Result<ResetStarted<'a>, StoreError> {
         let target = Some((user_id, RowLock::Change));
@@ -285,19 +285,19 @@ impl Store {
         mail_owner(&mut transaction, mail, user_id, (&account.email, account.locale.as_deref())).await?;
         let event = event_by(administrator, kind, user_id, origin);
         insert_event(&mut transaction, &event).await?;
-        transaction.commit().await?;
+        administrator.commit(transaction).await?;
         Ok(ResetStarted::Yes(event))
     }
 }
 
 /// The audit event of a change by an administrator.
-pub(super) fn event_by(
-    administrator: Administrator,
+pub(super) fn event_by<'a>(
+    administrator: &Administrator,
     kind: AuditKind,
     user_id: i64,
-    origin: &Origin,
-) -> AuditEvent<'_> {
-    AuditEvent::own(kind, user_id, origin).by(administrator.actor.user_id)
+    origin: &'a Origin,
+) -> AuditEvent<'a> {
+    administrator.attribute(AuditEvent::own(kind, user_id, origin))
 }
 
 /// The account, whose row is locked against changes and logins until the transaction ends.

@@ -56,7 +56,7 @@ impl Store {
     pub async fn list_audit(
         &self,
         query: &AuditQuery,
-        administrator: Administrator,
+        administrator: &Administrator,
     ) -> Result<Vec<AuditEntry>, StoreError> {
         let mut reading = self.read_as_administrator(administrator).await?;
         let mut sql = QueryBuilder::new(

@@ -1,21 +1,23 @@
-//! The authority of the actor of a transaction. Time passes between the check of an access token and the transaction that it
-//! permits, for a password hash, a connection or a lock. So each transaction of an account asserts that the session has not ended and that the account still has the right.
+//! The authority of the actor of a transaction. Time passes between the check of an access token and the transaction that
+//! it permits, for a password hash, a connection or a lock. So each transaction of an account asserts that the session
+//! has not ended and that the account still has the right.
 //!
 //! The order of locks, which avoids deadlocks: rows of `users` by ascending id, then the row of the actor's session, then
-//! rows of `groups` by ascending id (see `group_locks.rs`), then
-//! the lock of [`is_last_superuser`](super::superusers::is_last_superuser), then
-//! everything else. A transaction that ends sessions of an account, or changes its groups, holds that account's row (logout and
-//! refresh excepted, which lock one session and wait for nothing else).
+//! the lock of a client's token (see `client_authority.rs`), then rows of `groups` by ascending id (see
+//! `group_locks.rs`), then the lock of [`is_last_superuser`](super::superusers::is_last_superuser), then everything else.
+//! A transaction that ends sessions of an account, or changes its groups, holds that account's row (logout and refresh
+//! excepted, which lock one session and wait for nothing else).
 
 use std::collections::HashMap;
 
 use uuid::Uuid;
 
+use super::client_authority::ClientActor;
 use super::group_locks::{ANY_GROUP, fetch_permissions, lock_permissions};
 use super::pool::Connection;
 use super::session_cutoffs::not_cut_off;
 use super::{Store, StoreError};
-use crate::domain::{Permission, Permissions, Power};
+use crate::domain::{AuditEvent, Permission, Permissions, Power};
 
 pub(super) use super::pool::Transaction;
 
@@ -48,11 +50,49 @@ impl Right {
     }
 }
 
-/// The session of an account that must have a right.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Who administers.
+#[derive(Debug, Clone)]
+pub enum Agent {
+    Account(Actor),
+    Client(ClientActor),
+}
+
+/// An agent that must have a right.
+#[derive(Debug, Clone)]
 pub struct Administrator {
-    pub actor: Actor,
+    pub agent: Agent,
     pub right: Right,
+}
+
+impl Administrator {
+    /// The account that administers; `None` if a client does.
+    pub(super) fn user_id(&self) -> Option<i64> {
+        match &self.agent {
+            Agent::Account(actor) => Some(actor.user_id),
+            Agent::Client(_) => None,
+        }
+    }
+
+    /// Sets the actor of an audit event.
+    pub fn attribute<'a>(&self, event: AuditEvent<'a>) -> AuditEvent<'a> {
+        match &self.agent {
+            Agent::Account(actor) => event.by(actor.user_id),
+            Agent::Client(actor) => event.by_client(actor.client.as_str()),
+        }
+    }
+
+    /// Commits a transaction that was begun for this administrator. The right of an account is locked; that of a client is
+    /// asserted once more, since another registry may have been loaded.
+    ///
+    /// # Errors
+    /// [`StoreError::SessionOver`], [`StoreError::NotPermitted`]: then nothing was changed.
+    pub(super) async fn commit(&self, transaction: Transaction) -> Result<(), StoreError> {
+        if let Agent::Client(actor) = &self.agent {
+            let permissions = actor.permissions()?;
+            self.right.check(&Power { is_superuser: false, permissions })?;
+        }
+        Ok(transaction.commit().await?)
+    }
 }
 
 /// How a row of `users` or `groups` is locked.
@@ -105,7 +145,7 @@ impl Store {
     /// when the target may do something that the administrator may not.
     pub(super) async fn begin_as_administrator(
         &self,
-        administrator: Administrator,
+        administrator: &Administrator,
         target: Option<(i64, RowLock)>,
     ) -> Result<Transaction, StoreError> {
         Ok(self.begin_with_power(administrator, target).await?.0)
@@ -117,20 +157,19 @@ impl Store {
     /// As [`Store::begin_as_administrator`].
     pub(super) async fn begin_with_power(
         &self,
-        administrator: Administrator,
+        administrator: &Administrator,
         target: Option<(i64, RowLock)>,
     ) -> Result<(Transaction, Power), StoreError> {
         let mut transaction = self.pool.begin().await?;
         let locked = lock_administrator(&mut transaction, administrator, target).await?;
-        let users: Vec<i64> =
-            [administrator.actor.user_id].into_iter().chain(target.map(|(id, _)| id)).collect();
+        let users: Vec<i64> = administrator.user_id().into_iter().chain(target.map(|(id, _)| id)).collect();
         let mut permissions = if locked.needs_permissions(administrator) {
             lock_permissions(&mut transaction, &users, ANY_GROUP).await?
         } else {
             HashMap::new()
         };
         let target_power = locked.power_of_other(&permissions);
-        let power = locked.power(permissions.remove(&administrator.actor.user_id));
+        let power = locked.power(administrator.user_id().and_then(|id| permissions.remove(&id)));
         administrator.right.check(&power)?;
         if target_power.is_some_and(|target| !power.covers_account(&target)) {
             return Err(StoreError::HoldsMore);
@@ -143,7 +182,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
     pub(super) async fn read_as(&self, actor: Actor) -> Result<Reading, StoreError> {
-        Ok(Reading { connection: self.pool.acquire().await?, actor, right: None })
+        Ok(Reading { connection: self.pool.acquire().await?, agent: Agent::Account(actor), right: None })
     }
 
     /// Takes a connection for reading the data of others.
@@ -152,9 +191,10 @@ impl Store {
     /// [`StoreError::Unavailable`] when the database does not answer.
     pub(super) async fn read_as_administrator(
         &self,
-        Administrator { actor, right }: Administrator,
+        Administrator { agent, right }: &Administrator,
     ) -> Result<Reading, StoreError> {
-        Ok(Reading { connection: self.pool.acquire().await?, actor, right: Some(right) })
+        let connection = self.pool.acquire().await?;
+        Ok(Reading { connection, agent: agent.clone(), right: Some(*right) })
     }
 
     /// Asserts that the session and its account are active.
@@ -169,16 +209,16 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::SessionOver`], [`StoreError::NotSuperuser`], [`StoreError::NotPermitted`]
-    pub async fn assert_administers(&self, administrator: Administrator) -> Result<(), StoreError> {
+    pub async fn assert_administers(&self, administrator: &Administrator) -> Result<(), StoreError> {
         self.read_as_administrator(administrator).await?.finish(()).await
     }
 }
 
-/// A read on behalf of an account. The result is returned only after the right has been asserted, so that a logout that was
+/// A read on behalf of an agent. The result is returned only after the right has been asserted, so that a logout that was
 /// answered during the read is seen.
 pub(super) struct Reading {
     connection: Connection,
-    actor: Actor,
+    agent: Agent,
     right: Option<Right>,
 }
 
@@ -192,6 +232,19 @@ impl Reading {
     /// # Errors
     /// [`StoreError::SessionOver`], [`StoreError::NotSuperuser`], [`StoreError::NotPermitted`]
     pub(super) async fn finish<T>(mut self, found: T) -> Result<T, StoreError> {
+        let power = match self.agent.clone() {
+            Agent::Account(actor) => self.read_power(actor).await?,
+            Agent::Client(actor) => {
+                actor.check_token(self.connection()).await?;
+                Power { is_superuser: false, permissions: actor.permissions()? }
+            }
+        };
+        self.right.map_or(Ok(()), |right| right.check(&power))?;
+        Ok(found)
+    }
+
+    /// What an account may do, as far as the right matters.
+    async fn read_power(&mut self, actor: Actor) -> Result<Power, StoreError> {
         let standing: Option<Standing> = sqlx::query_as(concat!(
             "SELECT is_active, is_superuser FROM users
              WHERE id = $2
@@ -199,25 +252,27 @@ impl Reading {
             not_cut_off!(),
             ") AND NOT EXISTS (SELECT FROM revocations WHERE session_id = $1)"
         ))
-        .bind(self.actor.session_id)
-        .bind(self.actor.user_id)
+        .bind(actor.session_id)
+        .bind(actor.user_id)
         .fetch_optional(self.connection())
         .await?;
         let standing = standing.filter(|standing| standing.is_active).ok_or(StoreError::SessionOver)?;
-        let Some(right) = self.right else { return Ok(found) };
-        let mut power = Power { is_superuser: standing.is_superuser, permissions: Permissions::default() };
-        if !power.is_superuser && right != Right::Superuser {
-            let user_id = self.actor.user_id;
-            power.permissions = fetch_permissions(self.connection(), user_id).await?;
-        }
-        right.check(&power)?;
-        Ok(found)
+        let is_superuser = standing.is_superuser;
+        let needs_permissions = !is_superuser && matches!(self.right, Some(Right::Permission(_)));
+        let permissions = if needs_permissions {
+            fetch_permissions(self.connection(), actor.user_id).await?
+        } else {
+            Permissions::default()
+        };
+        Ok(Power { is_superuser, permissions })
     }
 }
 
-/// The rows of an administrator and of another account, which are locked.
+/// An administrator and the row of another account, which are locked.
 pub(super) struct Locked {
-    administrator: Standing,
+    is_superuser: bool,
+    /// What the administrator may do if it is a client.
+    of_client: Option<Permissions>,
     /// `None` if there is none, or if it is the administrator's own.
     other: Option<(i64, Standing)>,
     has_target: bool,
@@ -225,13 +280,14 @@ pub(super) struct Locked {
 
 impl Locked {
     /// Whether the permissions of groups matter: superusers need none, and nothing replaces the right of a superuser.
-    pub(super) fn needs_permissions(&self, administrator: Administrator) -> bool {
-        !self.administrator.is_superuser && administrator.right != Right::Superuser
+    pub(super) fn needs_permissions(&self, administrator: &Administrator) -> bool {
+        !self.is_superuser && administrator.right != Right::Superuser
     }
 
     /// What the administrator may do, given the permissions of its groups.
     pub(super) fn power(&self, permissions: Option<Permissions>) -> Power {
-        Power { is_superuser: self.administrator.is_superuser, permissions: permissions.unwrap_or_default() }
+        let permissions = self.of_client.clone().or(permissions).unwrap_or_default();
+        Power { is_superuser: self.is_superuser, permissions }
     }
 
     /// What the other account may do, given the permissions of its groups; `None` if there is no other one.
@@ -254,26 +310,35 @@ impl Locked {
 /// [`StoreError::SessionOver`]
 pub(super) async fn lock_administrator(
     transaction: &mut Transaction,
-    Administrator { actor, .. }: Administrator,
+    administrator: &Administrator,
     target: Option<(i64, RowLock)>,
 ) -> Result<Locked, StoreError> {
+    let actor_id = administrator.user_id();
+    let is_own = |id: i64| actor_id == Some(id);
+    let mut rows: Vec<_> = target.into_iter().collect();
     // An account that changes itself is locked once: strengthening a lock later could deadlock with other holders.
-    let mut rows =
-        vec![target.filter(|(id, _)| *id == actor.user_id).unwrap_or((actor.user_id, RowLock::Share))];
-    rows.extend(target.filter(|(id, _)| *id != actor.user_id));
+    rows.extend(
+        actor_id.filter(|id| target.is_none_or(|target| target.0 != *id)).map(|id| (id, RowLock::Share)),
+    );
     rows.sort_unstable_by_key(|(id, _)| *id);
     let (mut own, mut other) = (None, None);
     for (id, lock) in rows {
         let found = lock_user(transaction, id, lock).await?;
-        if id == actor.user_id {
+        if is_own(id) {
             own = found;
         } else {
             other = found.map(|standing| (id, standing));
         }
     }
-    let administrator = check_session(transaction, actor, own).await?;
-    let has_target = other.is_some() || target.is_some_and(|(id, _)| id == actor.user_id);
-    Ok(Locked { administrator, other, has_target })
+    let (is_superuser, of_client) = match &administrator.agent {
+        Agent::Account(actor) => (check_session(transaction, *actor, own).await?.is_superuser, None),
+        Agent::Client(actor) => {
+            actor.lock_token(transaction).await?;
+            (false, Some(actor.permissions()?))
+        }
+    };
+    let has_target = other.is_some() || target.is_some_and(|(id, _)| is_own(id));
+    Ok(Locked { is_superuser, of_client, other, has_target })
 }
 
 async fn lock_user(

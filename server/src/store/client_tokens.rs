@@ -1,5 +1,5 @@
-//! Revocations of clients' tokens. A client has no session: each of its tokens is revoked by its `jti`, in the table in which
-//! people's tokens are revoked by their `sid`.
+//! Revocations of clients' tokens, and the assertions that clients have used. A client has no session: each of its tokens is
+//! revoked by its `jti`, in the table in which people's tokens are revoked by their `sid`.
 
 use std::time::Instant;
 
@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::audit::insert_event;
+use super::client_authority::{lock_token_for_revocation, token_is_over};
 use super::recent_ends::may_be_unannounced;
 use super::{Administrator, RevokedSession, Store, StoreError};
 use crate::domain::AuditEvent;
@@ -22,21 +23,12 @@ impl Store {
         jti: Uuid,
         issued_at: DateTime<Utc>,
     ) -> Result<bool, StoreError> {
-        let (is_over, is_stale): (bool, bool) = sqlx::query_as(
-            // Token times have a resolution of one second.
-            "SELECT EXISTS (SELECT FROM revocations WHERE session_id = $1)
-                 OR NOT EXISTS (SELECT FROM revocation_state WHERE date_trunc('second', tokens_valid_from) <= $2),
-                 pg_is_in_recovery()",
-        )
-        .bind(jti)
-        .bind(issued_at)
-        .fetch_one(&self.pool)
-        .await?;
-        if is_stale { Err(StoreError::found_standby()) } else { Ok(is_over) }
+        let mut connection = self.pool.acquire().await?;
+        token_is_over(&mut connection, jti, issued_at).await
     }
 
-    /// Revokes a token of a client and records the event; on behalf of a superuser if one is given. `None` when it was revoked
-    /// before.
+    /// Revokes a token of a client, as soon as no transaction acts with it, and records the event; on behalf of a superuser
+    /// if one is given. `None` when it was revoked before.
     ///
     /// # Errors
     /// [`StoreError::SessionOver`], [`StoreError::NotSuperuser`]; [`StoreError::Unavailable`] when the database does not
@@ -44,13 +36,14 @@ impl Store {
     pub async fn revoke_client_token(
         &self,
         (jti, expires_at): (Uuid, DateTime<Utc>),
-        administrator: Option<Administrator>,
+        administrator: Option<&Administrator>,
         event: &AuditEvent<'_>,
     ) -> Result<Option<RevokedSession>, StoreError> {
         let mut transaction = match administrator {
             Some(administrator) => self.begin_as_administrator(administrator, None).await?,
             None => self.pool.begin().await?,
         };
+        lock_token_for_revocation(&mut transaction, jti).await?;
         let revoked = sqlx::query_as(
             "INSERT INTO revocations (session_id, expires_at) VALUES ($1, $2)
              ON CONFLICT (session_id) DO NOTHING RETURNING session_id, expires_at",
@@ -77,5 +70,21 @@ impl Store {
         );
         let found = sqlx::query_as(sql).bind(jti).bind(self.snapshots.old_enough(Instant::now()));
         Ok(found.fetch_optional(&self.pool).await?)
+    }
+
+    /// Uses an assertion of a client up: returns whether nobody has used it before. It is remembered like a revoked token,
+    /// which cannot be used again either.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] or [`StoreError::ReadOnly`] when the database does not store it.
+    pub async fn use_client_assertion(&self, id: Uuid, until: DateTime<Utc>) -> Result<bool, StoreError> {
+        let stored = sqlx::query(
+            "INSERT INTO revocations (session_id, expires_at) VALUES ($1, $2) ON CONFLICT (session_id) DO NOTHING",
+        )
+        .bind(id)
+        .bind(until)
+        .execute(&self.pool)
+        .await?;
+        Ok(stored.rows_affected() == 1)
     }
 }

@@ -40,6 +40,9 @@ pub enum StoreError {
     /// The account or the group that is to be changed has permissions that the actor does not have.
     #[error("it has permissions that the actor does not have")]
     HoldsMore,
+    /// Nothing can be said about the client that acts.
+    #[error("the registered clients are not known")]
+    UnknownClients,
     /// The database cannot be reached, is starting, stopping, or has no connection left.
     #[error("the database cannot be reached: {0}")]
     Unavailable(&'static str),

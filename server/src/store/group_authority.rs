@@ -52,23 +52,23 @@ impl Store {
     /// when the group holds permissions that the administrator does not have.
     pub(super) async fn begin_group_change(
         &self,
-        administrator: Administrator,
+        administrator: &Administrator,
         (name, lock): (&GroupName, RowLock),
         member: Option<i64>,
     ) -> Result<GroupTransaction, StoreError> {
         let mut transaction = self.pool.begin().await?;
         let target = member.map(|id| (id, RowLock::Change));
         let locked = lock_administrator(&mut transaction, administrator, target).await?;
-        let actor = administrator.actor.user_id;
+        let actor = administrator.user_id();
         let id = find_id(&mut transaction, name).await?;
         let (mut permissions, group) = if locked.needs_permissions(administrator) {
-            let users: Vec<i64> = [actor].into_iter().chain(member).collect();
+            let users: Vec<i64> = actor.into_iter().chain(member).collect();
             lock_in_turn(&mut transaction, &users, (name, id, lock)).await?
         } else {
             (HashMap::new(), lock_group(&mut transaction, (name, id, lock)).await?)
         };
         let member_power = locked.power_of_other(&permissions);
-        let power = locked.power(permissions.remove(&actor));
+        let power = locked.power(actor.and_then(|id| permissions.remove(&id)));
         administrator.right.check(&power)?;
         if group.as_ref().is_some_and(|group| !power.covers_group(&group.permissions())) {
             return Err(StoreError::HoldsMore);

@@ -76,7 +76,7 @@ impl Store {
     pub async fn create_group<'a>(
         &self,
         new: &NewGroup,
-        administrator: Administrator,
+        administrator: &Administrator,
         origin: &'a Origin,
     ) -> Result<(Group, AuditEvent<'a>), StoreError> {
         let (mut transaction, power) = self.begin_with_power(administrator, None).await?;
@@ -95,7 +95,7 @@ impl Store {
         let event = group_event(administrator, AuditKind::GroupCreated, &group, origin)
             .with(json!({ "group": group.name, "group_id": group.id, "permissions": group.permissions }));
         insert_event(&mut transaction, &event).await?;
-        transaction.commit().await?;
+        administrator.commit(transaction).await?;
         Ok((group, event))
     }
 
@@ -108,7 +108,7 @@ impl Store {
         &self,
         name: &GroupName,
         change: &GroupChange,
-        administrator: Administrator,
+        administrator: &Administrator,
         origin: &'a Origin,
     ) -> Result<Option<(Group, Option<AuditEvent<'a>>)>, StoreError> {
         let locked = self.begin_group_change(administrator, (name, RowLock::Change), None).await?;
@@ -136,7 +136,7 @@ impl Store {
         if let Some(event) = &event {
             insert_event(&mut transaction, event).await?;
         }
-        transaction.commit().await?;
+        administrator.commit(transaction).await?;
         Ok(Some((group, event)))
     }
 
@@ -147,7 +147,7 @@ impl Store {
     pub async fn delete_group<'a>(
         &self,
         name: &GroupName,
-        administrator: Administrator,
+        administrator: &Administrator,
         origin: &'a Origin,
     ) -> Result<Option<AuditEvent<'a>>, StoreError> {
         let locked = self.begin_group_change(administrator, (name, RowLock::Remove), None).await?;
@@ -164,7 +164,7 @@ impl Store {
         });
         let event = group_event(administrator, AuditKind::GroupDeleted, &group, origin).with(detail);
         insert_event(&mut transaction, &event).await?;
-        transaction.commit().await?;
+        administrator.commit(transaction).await?;
         Ok(Some(event))
     }
 
@@ -175,7 +175,7 @@ impl Store {
     pub async fn find_group(
         &self,
         name: &GroupName,
-        administrator: Administrator,
+        administrator: &Administrator,
     ) -> Result<Option<Group>, StoreError> {
         let mut reading = self.read_as_administrator(administrator).await?;
         let found = sqlx::query_as(concat!(
@@ -196,7 +196,7 @@ impl Store {
     pub async fn list_groups(
         &self,
         query: &GroupQuery,
-        administrator: Administrator,
+        administrator: &Administrator,
     ) -> Result<Vec<Group>, StoreError> {
         let mut reading = self.read_as_administrator(administrator).await?;
         let mut sql = QueryBuilder::new(concat!("SELECT ", group_columns!(), " FROM groups WHERE id > "));
@@ -216,20 +216,20 @@ impl Store {
 
 /// The event of a change of a group by an administrator. Later readers cannot tell from the id alone which group it was.
 fn group_event<'a>(
-    administrator: Administrator,
+    administrator: &Administrator,
     kind: AuditKind,
     group: &Group,
     origin: &'a Origin,
 ) -> AuditEvent<'a> {
-    AuditEvent {
+    administrator.attribute(AuditEvent {
         kind,
         outcome: Outcome::Success,
-        actor_id: Some(administrator.actor.user_id),
+        actor_id: None,
         user_id: None,
         session_id: None,
         origin: Some(origin),
         detail: json!({ "group": group.name, "group_id": group.id }),
-    }
+    })
 }
 
 /// The changed fields. `None` when nothing changed.

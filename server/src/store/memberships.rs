@@ -59,7 +59,7 @@ impl Store {
     pub async fn add_member<'a>(
         &self,
         (name, user_id): (&GroupName, i64),
-        administrator: Administrator,
+        administrator: &Administrator,
         origin: &'a Origin,
     ) -> Result<MembershipOutcome<Option<AuditEvent<'a>>>, StoreError> {
         let locked = self.begin_group_change(administrator, (name, RowLock::Share), Some(user_id)).await?;
@@ -81,7 +81,7 @@ impl Store {
         let event = event_by(administrator, AuditKind::GroupMemberAdded, user_id, origin)
             .with(json!({ "group": group.name, "group_id": group.id }));
         insert_event(&mut transaction, &event).await?;
-        transaction.commit().await?;
+        administrator.commit(transaction).await?;
         Ok(MembershipOutcome::Done(Some(event)))
     }
 
@@ -95,7 +95,7 @@ impl Store {
         &self,
         (name, user_id): (&GroupName, i64),
         end_sessions: bool,
-        administrator: Administrator,
+        administrator: &Administrator,
         origin: &'a Origin,
     ) -> Result<MembershipOutcome<RemovedMember<'a>>, StoreError> {
         let locked = self.begin_group_change(administrator, (name, RowLock::Share), Some(user_id)).await?;
@@ -129,7 +129,7 @@ impl Store {
         for event in &events {
             insert_event(&mut transaction, event).await?;
         }
-        transaction.commit().await?;
+        administrator.commit(transaction).await?;
         Ok(MembershipOutcome::Done(RemovedMember { events, revoked }))
     }
 
@@ -141,7 +141,7 @@ impl Store {
         &self,
         name: &GroupName,
         query: MembershipQuery,
-        administrator: Administrator,
+        administrator: &Administrator,
     ) -> Result<Option<Vec<Member>>, StoreError> {
         let mut reading = self.read_as_administrator(administrator).await?;
         let id: Option<i64> = sqlx::query_scalar(
@@ -164,6 +164,24 @@ impl Store {
         reading.finish(Some(found)).await
     }
 
+    /// Whether an account is in one of the groups of these names, whatever their case.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer, [`StoreError::ReadOnly`] when a standby does.
+    pub async fn is_in_any_group(&self, user_id: i64, names: &[String]) -> Result<bool, StoreError> {
+        let (is_member, is_stale): (bool, bool) = sqlx::query_as(
+            "SELECT EXISTS (
+                 SELECT FROM memberships JOIN groups ON groups.id = group_id
+                 WHERE user_id = $1 AND lower(name COLLATE \"C\") = ANY ($2)), pg_is_in_recovery()",
+        )
+        .bind(user_id)
+        .bind(names.iter().map(|name| name.to_ascii_lowercase()).collect::<Vec<_>>())
+        .fetch_one(&self.pool)
+        .await?;
+        // A standby may not have heard of a removal from a group yet.
+        if is_stale { Err(StoreError::found_standby()) } else { Ok(is_member) }
+    }
+
     /// A page of the groups of an account, by id; `None` if there is no such account.
     ///
     /// # Errors
@@ -172,7 +190,7 @@ impl Store {
         &self,
         user_id: i64,
         query: MembershipQuery,
-        administrator: Administrator,
+        administrator: &Administrator,
     ) -> Result<Option<Vec<Group>>, StoreError> {
         let mut reading = self.read_as_administrator(administrator).await?;
         let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM users WHERE id = $1)")

@@ -95,7 +95,8 @@ impl Store {
                  INSERT INTO refresh_tokens (jti, session_id, issued_at, expires_at)
                  SELECT $4, session_id, rotated_at, $5 FROM rotated)
              UPDATE sessions
-             SET last_used_at = rotated_at, expires_at = $5,
+             -- An access token from before may live longer than the tokens of a client.
+             SET last_used_at = rotated_at, expires_at = greatest($5, access_tokens_expire_at),
                  access_tokens_expire_at = greatest(access_tokens_expire_at, $6)
              FROM rotated WHERE sessions.id = $1
              RETURNING username"
@@ -151,7 +152,7 @@ impl Store {
                 .await?,
             };
         sqlx::query(
-            "UPDATE sessions SET last_used_at = $2, expires_at = $3,
+            "UPDATE sessions SET last_used_at = $2, expires_at = greatest($3, access_tokens_expire_at),
                     access_tokens_expire_at = greatest(access_tokens_expire_at, $4)
              WHERE id = $1",
         )

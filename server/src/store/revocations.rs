@@ -85,7 +85,8 @@ macro_rules! insert_revocations {
             $ended,
             " ON CONFLICT (session_id) DO UPDATE
                   SET user_id = excluded.user_id, revoked_at = excluded.revoked_at,
-                      expires_at = excluded.expires_at, transaction_id = excluded.transaction_id"
+                      expires_at = excluded.expires_at, transaction_id = excluded.transaction_id,
+                      feed_position = NULL"
         )
     };
 }

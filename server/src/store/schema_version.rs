@@ -1,7 +1,7 @@
 //! The schema version that this server needs, and how other processes learn it.
 
 /// The newest migration this binary was built with; it cannot run on an older schema.
-pub const REQUIRED_SCHEMA_VERSION: i64 = 10;
+pub const REQUIRED_SCHEMA_VERSION: i64 = 13;
 
 /// What a server's connections are called, before its number.
 pub(super) const SERVER_APPLICATION: &str = "latchkey-server/";

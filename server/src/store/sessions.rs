@@ -58,6 +58,8 @@ pub struct NewSession<'a> {
     pub device: Option<&'a [u8]>,
     /// Whether a program logs in, not a browser.
     pub is_program: bool,
+    /// The scopes that a registered client was granted; `None` without one.
+    pub scopes: Option<&'a [String]>,
 }
 
 impl Store {
@@ -79,8 +81,8 @@ impl Store {
              begun AS (
                  -- A cutoff that was waited for is before this time.
                  INSERT INTO sessions
-                     (id, user_id, created_at, access_tokens_expire_at, expires_at, address, user_agent)
-                 SELECT $1, id, clock_timestamp(), $5, $6, $8, $9 FROM owner RETURNING id, user_id),
+                     (id, user_id, created_at, access_tokens_expire_at, expires_at, address, user_agent, scopes)
+                 SELECT $1, id, clock_timestamp(), $5, $6, $8, $9, $14 FROM owner RETURNING id, user_id),
              audited AS (
                  INSERT INTO audit_events
                      (kind, actor_id, user_id, session_id, request_id, address, user_agent)
@@ -118,6 +120,7 @@ impl Store {
         .bind("1s")
         // Without the device of this login.
         .bind(MAX_DEVICES - 1)
+        .bind(session.scopes)
         .fetch_optional(&self.pool.with(Deadlines::LOCKING))
         .await?;
         Ok(begun)
@@ -192,7 +195,7 @@ impl Store {
     pub async fn end_session_of(
         &self,
         session: (Uuid, i64),
-        administrator: Administrator,
+        administrator: &Administrator,
         event: &AuditEvent<'_>,
     ) -> Result<Option<RevokedSession>, StoreError> {
         let target = Some((session.1, RowLock::Change));

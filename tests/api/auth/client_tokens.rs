@@ -55,6 +55,7 @@ async fn forward_authentication_names_the_client_and_its_scopes_and_no_account()
             [
                 ("x-auth-client-id", client.id.as_str()),
                 ("x-auth-email", ""),
+                ("x-auth-groups", ""),
                 ("x-auth-scopes", scopes),
                 ("x-auth-superuser", "false"),
                 ("x-auth-user-id", ""),

@@ -56,7 +56,8 @@ async fn a_confidential_client_must_authenticate() {
         assert_eq!(app.me(&token).await.ok(200)["username"], user.username);
         let verified = app.get(path::VERIFY).bearer_auth(&token).answer().await;
         assert_eq!(verified.header("x-auth-client-id"), Some("shop"));
-        assert_eq!(verified.header("x-auth-scopes"), Some(""));
+        // All scopes of the client, because none was requested.
+        assert_eq!(verified.header("x-auth-scopes"), Some("orders:read"));
     }
 
     for more in [

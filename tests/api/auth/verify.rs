@@ -21,6 +21,7 @@ fn assert_is(answer: &Answer, user: &User, superuser: &str) {
     assert_eq!(answer.header("x-auth-superuser"), Some(superuser));
     assert_eq!(answer.header("x-auth-client-id"), Some("latchkey"));
     assert_eq!(answer.header("x-auth-scopes"), Some(""));
+    assert_eq!(answer.header("x-auth-groups"), Some(""));
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     assert_eq!(answer.body, "");
 }

@@ -16,29 +16,46 @@ use super::{Withdrawal, new_superuser, setup, state, watch_mail};
 /// How long to try to let the right end while the password waits.
 const PATIENCE: Duration = Duration::from_mins(2);
 
+/// The bounds of the iterations. An import accepts no more than [`MOST`].
+const FEWEST: u32 = 10_000;
+const MOST: u32 = 4_000_000;
+
 /// A hash whose verification keeps a worker busy.
 fn slow_hash(iterations: u32) -> String {
     format!("$pbkdf2-sha512${iterations}$c2FsdHNhbHRzYWx0${}", "A".repeat(86))
 }
 
+/// How an attempt ended.
+enum Attempt {
+    /// The right ended while the password waited, and nothing was created then.
+    Succeeded,
+    /// The slow hash ended before the right did.
+    TooQuick,
+    /// The wait reached its deadline before the slow hash ended.
+    TooSlow,
+}
+
 /// The right has to end while the password waits, and the wait has a deadline. How many iterations take that long depends on
-/// the machine and on what else it does, hence several attempts.
+/// the machine and on what else it does: the threads that hash have the lowest priority. Hence several attempts, each of which
+/// learns from the one before.
 async fn assert_no_account_is_created_after(withdrawal: Withdrawal) {
     // One test at a time: each keeps a core busy, and the right has to end within that time.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
     let _turn = ONE_AT_A_TIME.lock().await;
     let began = Instant::now();
-    for iterations in [1_000_000, 1_500_000, 2_000_000, 3_000_000, 4_000_000].into_iter().cycle() {
-        if ended_while_the_password_waited(withdrawal, iterations).await {
-            return;
-        }
-        assert!(began.elapsed() < PATIENCE, "the right never ended while the password waited");
+    let mut iterations = 1_000_000;
+    loop {
+        iterations = match attempt(withdrawal, iterations).await {
+            Attempt::Succeeded => return,
+            Attempt::TooQuick => (iterations / 2 * 3).min(MOST),
+            Attempt::TooSlow => (iterations / 2).max(FEWEST),
+        };
+        assert!(began.elapsed() < PATIENCE, "the right never ended while the password waited: {iterations}");
     }
 }
 
-/// Returns whether the right ended while the password waited, and nothing was created then. Uses a new server: one that has
-/// measured how slow these hashes are refuses requests instead of queueing them.
-async fn ended_while_the_password_waited(withdrawal: Withdrawal, iterations: u32) -> bool {
+/// Uses a new server: one that has measured how slow these hashes are refuses requests instead of queueing them.
+async fn attempt(withdrawal: Withdrawal, iterations: u32) -> Attempt {
     let app = setup().set("PASSWORD_HASH_WORKERS", "1").start().await;
     watch_mail(&app).await;
     let slow = json!({
@@ -63,7 +80,7 @@ async fn ended_while_the_password_waited(withdrawal: Withdrawal, iterations: u32
         busy.push(login.inspect(|_| over.store(true, Ordering::Relaxed)).map(|_| None).boxed());
         count += 1.0;
     }
-    let attempt = async {
+    let creation = async {
         wait::until("every worker to hash", || async {
             let running = hashes("running").await;
             wait::check(running >= workers || over.load(Ordering::Relaxed), running)
@@ -81,11 +98,14 @@ async fn ended_while_the_password_waited(withdrawal: Withdrawal, iterations: u32
         still_waited.store(hashes("waiting").await >= 1.0, Ordering::Relaxed);
         None
     };
-    busy.push(attempt.boxed());
+    busy.push(creation.boxed());
     busy.push(meanwhile.boxed());
     let answer = join_all(busy).await.into_iter().flatten().next().expect("the answer");
-    if !still_waited.load(Ordering::Relaxed) || answer.status == 503 {
-        return false;
+    if answer.status == 503 {
+        return Attempt::TooSlow;
+    }
+    if !still_waited.load(Ordering::Relaxed) {
+        return Attempt::TooQuick;
     }
 
     assert_eq!(answer.status, withdrawal.status(), "{withdrawal:?}: {answer:?}");
@@ -96,7 +116,7 @@ async fn ended_while_the_password_waited(withdrawal: Withdrawal, iterations: u32
     assert_eq!(app.database.count(made, &chief.id.to_string()).await, 0);
     let after = state(&app, &chief).await;
     assert_eq!(after.split(" | ").next(), before.split(" | ").next());
-    true
+    Attempt::Succeeded
 }
 
 #[tokio::test]

@@ -1,10 +1,12 @@
 //! `/api/v1/groups`, and the permissions that groups give.
 
 mod change;
+mod clients;
 mod concurrent;
 mod create;
 mod delete;
 mod escalation;
+mod in_tokens;
 mod list;
 mod members;
 mod permissions;

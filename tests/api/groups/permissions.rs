@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use super::{ALL, call, create, join, officer};
 
 /// A request with the permission that it needs and the status of its success.
-type Case = (&'static str, String, Option<Value>, &'static str, u16);
+pub(super) type Case = (&'static str, String, Option<Value>, &'static str, u16);
 
 /// The requests of administrators for the account and the group; each can be repeated.
-fn cases(user_id: i64, name: &str) -> Vec<Case> {
+pub(super) fn cases(user_id: i64, name: &str) -> Vec<Case> {
     let (users, groups) = (path::USERS, path::GROUPS);
     let one = format!("{users}/{user_id}");
     let created = json!({ "username": name, "email": format!("{name}@example.test"), "name": "New" });

@@ -74,12 +74,22 @@ async fn the_metadata_names_what_registered_clients_can_use() {
     let client = TestClient::new("orders", &[]);
     let app = App::setup().clients(std::slice::from_ref(&client)).start().await;
     let metadata = app.get(path::METADATA).answer().await.ok(200);
-    let methods = json!(["none", "client_secret_basic", "client_secret_post"]);
+    let methods = json!(["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]);
     assert_eq!(metadata["token_endpoint_auth_methods_supported"], methods);
-    assert_eq!(metadata["grant_types_supported"], json!(["password", "refresh_token", "client_credentials"]));
+    assert_eq!(
+        metadata["grant_types_supported"],
+        json!([
+            "password",
+            "refresh_token",
+            "client_credentials",
+            "urn:ietf:params:oauth:grant-type:token-exchange"
+        ])
+    );
     for endpoint in ["introspection_endpoint", "revocation_endpoint"] {
-        let methods = json!(["Bearer", "client_secret_basic", "client_secret_post"]);
+        let methods = json!(["Bearer", "client_secret_basic", "client_secret_post", "private_key_jwt"]);
         assert_eq!(metadata[format!("{endpoint}_auth_methods_supported")], methods);
+        let algorithms = json!(["ES256", "EdDSA", "RS256", "PS256"]);
+        assert_eq!(metadata[format!("{endpoint}_auth_signing_alg_values_supported")], algorithms);
     }
     client.token(&app).await;
 }

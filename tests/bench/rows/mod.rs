@@ -65,6 +65,7 @@ pub async fn measure(options: &Options, results: &mut Results) -> anyhow::Result
         Row::Me,
         Row::Verify,
         Row::Introspect,
+        Row::ClientTokens,
         Row::Refresh,
         Row::Logout,
         Row::Redis,

@@ -43,11 +43,12 @@ impl Series {
 }
 
 /// The figure of a call: its name, that of its ceiling, and the least ratio.
-const FIGURES: [(Call, &str, &str, f64); 6] = [
+const FIGURES: [(Call, &str, &str, f64); 7] = [
     (Call::Login, "password logins per second", "argon2id alone on all cores", 0.93),
     (Call::Me, "GET /me per second", "plain axum response", 0.55),
     (Call::Verify, "GET /verify per second", "plain axum response", 0.60),
     (Call::Introspect, "POST /introspect per second", "plain axum response", 0.50),
+    (Call::ClientToken, "client-credentials tokens per second, with ES256", "plain axum response", 0.25),
     (Call::Refresh, "POST /refresh per second", "bare durable transaction", 0.90),
     (Call::Logout, "POST /logout per second", "bare durable transaction", 0.85),
 ];
@@ -58,6 +59,7 @@ fn row(call: Call) -> Row {
         Call::Me => Row::Me,
         Call::Verify => Row::Verify,
         Call::Introspect => Row::Introspect,
+        Call::ClientToken => Row::ClientTokens,
         Call::Refresh => Row::Refresh,
         Call::Logout => Row::Logout,
     }
@@ -80,7 +82,7 @@ impl Bench<'_> {
                 let measured = self.stack.saturate(Call::Login, 0).await?;
                 all.entry(Call::Login.name()).or_default().push(&measured, ceiling);
             }
-            let reads = wanted(&[Call::Me, Call::Verify, Call::Introspect]);
+            let reads = wanted(&[Call::Me, Call::Verify, Call::Introspect, Call::ClientToken]);
             if !reads.is_empty() {
                 let answer = self.plain.run(options, Call::Me.connections(), Pace::Closed).await?;
                 let ceiling = answer.0.rate();

@@ -41,6 +41,7 @@ fn is_write(op: Op) -> bool {
             | Op::Reset { .. }
             | Op::SetActive { .. }
             | Op::SetSuperuser { .. }
+            | Op::SetMember { .. }
     )
 }
 
@@ -140,6 +141,11 @@ fn check_accounts(history: &History, writes: &Writes, found: &mut Vec<Violation>
         if let Some(write) = superuser.filter(|write| write.op != is_superuser) {
             report(format!("account {account} is {state:?} after {write:?}"));
         }
+        let member = last_certain(&of(|op| matches!(op, Op::SetMember { .. })), &afterwards);
+        let is_member = Op::SetMember { member: state.is_auditor };
+        if let Some(write) = member.filter(|write| write.op != is_member) {
+            report(format!("account {account} is {state:?} after {write:?}"));
+        }
     }
 }
 
@@ -174,19 +180,27 @@ fn check_audit(history: &History, index: &Index, found: &mut Vec<Violation>) {
     for record in &history.records {
         let unclear = record.may_have_happened() && !record.is_acknowledged();
         if is_audited(record.op) && unclear {
-            attempts.entry((record.account, format!("{:?}", record.op))).or_default().push(record);
+            attempts.entry((record.account, purpose(record.op))).or_default().push(record);
         }
     }
     let changes = effective_changes(history);
     let is_due = |record: &Record| is_audited(record.op) || changes.contains(&record.id);
     for record in history.records.iter().filter(|record| record.is_acknowledged() && is_due(record)) {
-        let key = (record.account, format!("{:?}", record.op));
+        let key = (record.account, purpose(record.op));
         let earlier = attempts.get(&key).into_iter().flatten();
         let was_attempted = earlier.into_iter().any(|attempt| attempt.start < record.end && audited(attempt));
         if !audited(record) && !was_attempted && !was_ended_by_another(index, record) {
             let what = format!("no audit event: {record:?}");
             found.push(Violation::new(Promise::AcknowledgedIsKept, what));
         }
+    }
+}
+
+/// Equal for two requests that are to do the same.
+fn purpose(op: Op) -> String {
+    match op {
+        Op::RevokeClientToken { token, .. } => format!("revoke {token}"),
+        op => format!("{op:?}"),
     }
 }
 
@@ -240,5 +254,8 @@ fn is_audited(op: Op) -> bool {
             | Op::SetActive { .. }
             | Op::SetSuperuser { .. }
             | Op::EndSessions
+            | Op::SetMember { .. }
+            | Op::ClientToken { .. }
+            | Op::UseClientToken { .. }
     )
 }

@@ -62,14 +62,16 @@ fn check_status(
 /// Refusals that are correct in some state.
 fn is_expected(op: Op, status: u16) -> bool {
     match op {
-        Op::Use(Endpoint::Introspect) | Op::RequestReset => false,
-        Op::Register => status == 409,
+        Op::Use(Endpoint::Introspect)
+        | Op::UseClientToken { endpoint: Endpoint::Introspect, .. }
+        | Op::RequestReset => false,
+        Op::Register | Op::CreateGroup => status == 409,
         // Unknown, deactivated, not verified.
         Op::Login { .. } => matches!(status, 400 | 401 | 403),
         Op::VerifyEmail | Op::Reset { .. } => status == 422,
         Op::ChangePassword { .. } => matches!(status, 401 | 422),
         Op::EndSession { .. } => matches!(status, 401 | 404),
-        Op::SetSuperuser { .. } | Op::ReadAudit => matches!(status, 401 | 403),
+        Op::SetSuperuser { .. } | Op::SetMember { .. } | Op::ReadAudit => matches!(status, 401 | 403),
         _ => status == 401,
     }
 }

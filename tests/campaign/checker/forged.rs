@@ -33,11 +33,10 @@ impl Forged {
         forged.add(0.5, Op::VerifyEmail, 200);
         forged.log_in(1.0, SESSION, 1);
         forged.log_in(1.5, OTHER, 1);
-        forged
-            .0
-            .finals
-            .accounts
-            .insert(ALICE, FinalAccount { is_active: true, is_superuser: false, is_verified: true });
+        forged.0.finals.accounts.insert(
+            ALICE,
+            FinalAccount { is_active: true, is_superuser: false, is_verified: true, is_auditor: false },
+        );
         forged.0.finals.live_sessions.extend([SESSION, OTHER]);
         forged.mail("email_verification", 1, 0.2);
         forged
@@ -180,6 +179,24 @@ fn an_audit_log_read_after_the_demotion_is_found() {
     assert_eq!(forged.broken(), []);
     forged.by(5.0, SESSION, Op::ReadAudit, 200);
     assert_eq!(forged.broken(), [Promise::RevokedIsRefused]);
+}
+
+#[test]
+fn an_audit_log_read_after_the_membership_ended_is_found() {
+    let mut forged = Forged::new();
+    forged.by(2.0, OTHER, Op::SetMember { member: true }, 201);
+    forged.by(3.0, SESSION, Op::ReadAudit, 200);
+    forged.by(4.0, OTHER, Op::SetMember { member: false }, 204);
+    assert_eq!(forged.broken(), []);
+    let mut again = Forged(History { records: forged.0.records.clone(), ..Forged::new().0 });
+    again.0.finals.audited.extend(1..9);
+    again.by(5.0, SESSION, Op::ReadAudit, 200);
+    assert_eq!(again.broken(), [Promise::RevokedIsRefused]);
+    // As a superuser it may.
+    forged.by(5.0, OTHER, Op::SetSuperuser { superuser: true }, 200);
+    forged.0.finals.accounts.get_mut(&ALICE).unwrap().is_superuser = true;
+    forged.by(6.0, SESSION, Op::ReadAudit, 200);
+    assert_eq!(forged.broken(), []);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod acknowledged;
 mod availability;
+mod clients;
 mod index;
 mod mail;
 mod refresh;
@@ -11,6 +12,8 @@ mod sessions;
 
 #[cfg(test)]
 mod forged;
+#[cfg(test)]
+mod forged_clients;
 #[cfg(test)]
 mod forged_stores;
 
@@ -28,7 +31,8 @@ pub struct Violation {
 /// The promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Promise {
-    /// No replica accepts a token after the response that revoked it.
+    /// No replica accepts a token after the response that revoked it, and none of a removed OAuth client after every replica
+    /// has loaded the registry without it.
     RevokedIsRefused,
     /// No acknowledged write is missing.
     AcknowledgedIsKept,
@@ -36,6 +40,8 @@ pub enum Promise {
     RefreshOnce,
     /// No session is lost by a fault of the server.
     SessionsLast,
+    /// No OAuth client is refused that is registered.
+    ClientsAreServed,
     /// No error but 503 with Retry-After, and only while a dependency is away.
     OrderlyErrors,
     /// No response takes longer than 5 s.
@@ -54,6 +60,7 @@ pub fn check(history: &History) -> Vec<Violation> {
     refresh::check(history, &index, &mut found);
     sessions::check(history, &index, &mut found);
     acknowledged::check(history, &index, &mut found);
+    clients::check(history, &mut found);
     availability::check(history, &mut found);
     mail::check(history, &mut found);
     found

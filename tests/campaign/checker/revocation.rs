@@ -28,11 +28,11 @@ pub fn check(history: &History, index: &Index, found: &mut Vec<Violation>) {
     check_privileges(history, found);
 }
 
-/// Reads of the audit log by accounts that were demoted.
+/// Reads of the audit log by accounts that were demoted, and are not in the group of its readers.
 fn check_privileges(history: &History, found: &mut Vec<Violation>) {
     let mut changes: HashMap<Account, Vec<&Record>> = HashMap::new();
     for record in &history.records {
-        if matches!(record.op, Op::SetSuperuser { .. }) {
+        if matches!(record.op, Op::SetSuperuser { .. } | Op::SetMember { .. }) {
             changes.entry(record.account).or_default().push(record);
         }
     }
@@ -40,23 +40,29 @@ fn check_privileges(history: &History, found: &mut Vec<Violation>) {
         history.records.iter().filter(|record| record.op == Op::ReadAudit && record.is_acknowledged());
     for read in reads {
         let Some(changes) = changes.get(&read.account) else { continue };
-        let demoted = changes
-            .iter()
-            .filter(|change| change.op == Op::SetSuperuser { superuser: false } && change.is_acknowledged())
-            .filter(|change| change.end < read.start)
-            .max_by_key(|change| change.end);
-        let Some(demoted) = demoted else { continue };
-        let may_be_promoted = changes.iter().any(|change| {
-            change.op == Op::SetSuperuser { superuser: true }
-                && change.may_have_happened()
-                && change.end > demoted.start
-                && change.start < read.end
-        });
-        if !may_be_promoted {
+        let superuser = |superuser| Op::SetSuperuser { superuser };
+        let member = |member| Op::SetMember { member };
+        let may_read = may_hold(changes, (superuser(true), superuser(false)), read)
+            || may_hold(changes, (member(true), member(false)), read);
+        if !may_read {
             found.push(Violation::new(
                 Promise::RevokedIsRefused,
-                format!("an audit log read after the demotion: {read:?} after {demoted:?}"),
+                format!("an audit log read without the privilege: {read:?} after {changes:?}"),
             ));
         }
     }
+}
+
+/// Whether a privilege may have been granted, and not withdrawn again, when the log was read.
+fn may_hold(changes: &[&Record], (granted, withdrawn): (Op, Op), read: &Record) -> bool {
+    let last = changes
+        .iter()
+        .filter(|change| change.op == withdrawn && change.is_acknowledged() && change.end < read.start)
+        .max_by_key(|change| change.end);
+    changes.iter().any(|change| {
+        change.op == granted
+            && change.may_have_happened()
+            && last.is_none_or(|withdrawal| change.end > withdrawal.start)
+            && change.start < read.end
+    })
 }

@@ -1,7 +1,10 @@
 //! Decides from the history of a plan whether the operator took a forbidden step. Pure.
 
+mod clients;
 #[cfg(test)]
 mod forged;
+#[cfg(test)]
+mod forged_clients;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +29,20 @@ pub enum Rule {
     KeysChanged,
     /// The generated password of an embedded store changed.
     CredentialsChanged,
+    /// The generated secret of an AuthClient changed.
+    ClientSecretChanged,
+    /// A rotated client secret could be read before every replica had loaded it.
+    ClientSecretTooEarly,
+    /// An AuthClient left the registry although it exists.
+    ClientLost,
+    /// A registry has a lower serial than the one before, or the same with another content.
+    SerialReused,
+    /// The id of a credential names another secret.
+    CredentialReused,
+    /// An AuthClient that was deleted is in the registry again, or has a Secret again.
+    ClientRevived,
+    /// An AuthClient was gone before every replica had loaded a registry without it.
+    ClientGoneTooEarly,
     /// The operator wrote an object of another owner.
     ForeignObject,
     /// A field of another manager was removed.
@@ -68,6 +85,7 @@ pub fn check(entries: &[Entry], writes: &[Write]) -> Vec<Violation> {
             Entry::Permits(Permit::ForeignWrite { kind, name }) => {
                 *checker.foreign.entry((kind.clone(), name.clone())).or_default() += 1;
             }
+            Entry::Permits(Permit::ClientRotation { .. }) | Entry::LoadedClients { .. } => {}
             Entry::Loaded { replica, kids } => {
                 checker.loaded.insert(*replica, kids.iter().cloned().collect());
             }
@@ -91,6 +109,7 @@ pub fn check(entries: &[Entry], writes: &[Write]) -> Vec<Violation> {
             checker.found.push(Violation::new(Rule::ForeignObject, what));
         }
     }
+    checker.found.extend(clients::check(entries));
     checker.found
 }
 

@@ -3,3 +3,8 @@ module latchkey.dev/tests/programs/go
 go 1.26.0
 
 require golang.org/x/oauth2 v0.38.0
+
+require (
+	github.com/coreos/go-oidc/v3 v3.21.0
+	github.com/go-jose/go-jose/v4 v4.1.4 // indirect
+)

@@ -10,13 +10,17 @@ import org.springframework.security.oauth2.jwt.JwtClaimValidator;
 import org.springframework.security.oauth2.jwt.JwtDecoder;
 import org.springframework.security.oauth2.jwt.JwtValidators;
 import org.springframework.security.oauth2.jwt.NimbusJwtDecoder;
+import org.springframework.security.oauth2.server.resource.authentication.JwtGrantedAuthoritiesConverter;
 
 /**
  * Verifies tokens as an application with Spring Security does, knowing nothing of their issuer but where the keys are.
  * Reads lines from standard input: the address of the keys, the issuer, the audience, the algorithm, and tokens. Prints a
- * line for each token: "accepted" and its client, or "refused" and the reason, and the same for Spring's defaults.
+ * line for each token: "accepted", its client and authorities, or "refused" and the reason, and the same for Spring's
+ * defaults.
  */
 class Verify {
+    static final JwtGrantedAuthoritiesConverter AUTHORITIES = new JwtGrantedAuthoritiesConverter();
+
     public static void main(String[] arguments) throws Exception {
         BufferedReader lines = new BufferedReader(new InputStreamReader(System.in));
         String keys = lines.readLine();
@@ -48,7 +52,8 @@ class Verify {
 
     static String outcome(JwtDecoder decoder, String token) {
         try {
-            return "accepted " + decoder.decode(token).getClaimAsString("client_id");
+            Jwt jwt = decoder.decode(token);
+            return "accepted " + jwt.getClaimAsString("client_id") + " " + AUTHORITIES.convert(jwt);
         } catch (BadJwtException refusal) {
             return "refused " + refusal.getMessage();
         }

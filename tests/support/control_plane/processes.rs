@@ -10,6 +10,9 @@ use super::{CONTROLLER_MANAGER_USER, TEST_USER};
 use crate::process::{OnParentDeath, Process, free_port, run_ok};
 use crate::programs;
 
+/// The AuthenticationConfiguration of the API server, if there is one.
+pub(super) const AUTHENTICATION_FILE: &str = "authentication.yaml";
+
 pub(super) fn write_api_server_files(folder: &Path, token: &str) {
     let tokens = format!(
         "{token},{TEST_USER},1,\"system:masters\"\n\
@@ -84,5 +87,8 @@ pub(super) fn start_api_server(folder: &Path, port: u16, etcd_port: u16) -> Proc
         .arg(format!("--audit-log-path={}", file("audit.log")))
         // As in a cluster that only permits owner references to objects that the client may delete.
         .arg("--enable-admission-plugins=OwnerReferencesPermissionEnforcement");
+    if folder.join(AUTHENTICATION_FILE).exists() {
+        command.arg(format!("--authentication-config={}", file(AUTHENTICATION_FILE)));
+    }
     Process::start(&command, OnParentDeath::Kill)
 }

@@ -13,7 +13,7 @@ use crate::process::run_ok;
 use crate::{programs, wait};
 
 /// The application name of the connections of the tests.
-pub(super) const TESTS: &str = "latchkey-tests";
+const TESTS: &str = "latchkey-tests";
 
 /// The deadline of each statement of a test.
 const STATEMENT_TIMEOUT: &str = "60s";

@@ -23,7 +23,7 @@ pub(crate) struct Facts {
 pub(crate) enum SecretState {
     /// The client is refused.
     NotDecided,
-    /// The client is public.
+    /// The client has no secret.
     NotRequired,
     /// The Secret of this name contains the secret that the operator generated.
     Generated {
@@ -104,7 +104,9 @@ fn secret(facts: &Facts) -> Stated {
             "NotAccepted",
             "A refused client has no secret: see the condition Accepted.",
         ),
-        SecretState::NotRequired => state(type_, "True", "NotRequired", "A public client has no secret."),
+        SecretState::NotRequired => {
+            state(type_, "True", "NotRequired", "The client authenticates without a secret, or not at all.")
+        }
         SecretState::Generated { name, rotating: false } => {
             state(type_, "True", "Generated", format!("The Secret {name} contains the client secret."))
         }

@@ -33,7 +33,7 @@ fn worlds() -> Vec<Facts> {
     };
     let problem = |reason| Problem::new(reason, "why");
     let mut worlds = vec![good.clone(), Facts { deleting: true, ..good.clone() }];
-    for reason in ["NotAllowed", "Invalid", "ClientIdTaken", "TooManyClients"] {
+    for reason in ["NotAllowed", "Invalid", "ClientIdTaken", "TooManyClients", "WorkloadIdentityDisabled"] {
         let (accepted, secret) = (Err(problem(reason)), SecretState::NotDecided);
         worlds.push(Facts { accepted, secret, ..good.clone() });
     }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt;
 use kube::core::DynamicObject;
-use latchkey_clients::Registry;
+use latchkey_clients::{Registry, RegistryError};
 use latchkey_crds::AuthService;
 use uuid::Uuid;
 
@@ -15,7 +15,7 @@ use super::error::DereferenceError;
 use super::lookup::{Lookup, data_of};
 use crate::cluster::observed_client::ObservedClient;
 use crate::names::{CLIENTS_KEY, CLIENTS_VOLUME, Names};
-use crate::registrations::{Entry, Member, next_registry};
+use crate::registrations::{Entry, Member, next_registry, seniority};
 
 /// The registry as it is to be.
 #[derive(Debug, Clone, Default)]
@@ -83,7 +83,7 @@ impl Lookup<'_> {
             return Ok(unchanged);
         }
         let mut found = clients.of(&self.namespace, &self.name);
-        found.sort_by_key(|client| age(client));
+        found.sort_by(|one, other| seniority(one.salvaged()).cmp(&seniority(other.salvaged())));
         let known = found.iter().map(|client| client.salvaged().client_id()).collect();
         let members: Vec<Member> = found.iter().filter_map(|client| self.member(client)).collect();
         let is_wanted = members.iter().any(|member| matches!(member, Member::Wanted { .. }));
@@ -97,7 +97,8 @@ impl Lookup<'_> {
         let now = Utc::now();
         let next = next_registry(unchanged.last.as_ref(), members, now, floor(now, published), Uuid::new_v4)
             .map_err(DereferenceError::Registry)?;
-        let registry = Some(next.registry);
+        let registry = raised(next.registry, unchanged.last.as_ref(), published);
+        let registry = Some(registry.map_err(DereferenceError::Registry)?);
         Ok(ClientRegistry { registry, owners: next.owners, known, is_known: true, ..unchanged })
     }
 
@@ -141,15 +142,24 @@ fn stored(secret: &DynamicObject) -> Option<Registry> {
     }
 }
 
+/// The registry with a serial above the published one if the cluster has an older one, such as that of a backup: replicas
+/// refuse a lower serial.
+fn raised(
+    registry: Registry,
+    last: Option<&Registry>,
+    published: Option<u64>,
+) -> Result<Registry, RegistryError> {
+    match published.zip(last) {
+        Some((published, last)) if last.serial() < published => {
+            Registry::new(published.saturating_add(1), registry.into_clients())
+        }
+        _ => Ok(registry),
+    }
+}
+
 /// The lowest serial of a registry whose predecessor is lost: seconds since the Unix epoch, which no predecessor can
 /// have reached, unless it is known.
 fn floor(now: DateTime<Utc>, published: Option<u64>) -> u64 {
     let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
     published.map_or(seconds, |serial| seconds.max(serial + 1))
-}
-
-/// The older AuthClient comes first.
-fn age(client: &ObservedClient) -> (Option<i64>, String) {
-    let created = client.creation_timestamp().map(|time| time.0.as_second());
-    (created, client.uid().unwrap_or_default())
 }

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::core::ObjectMeta;
 
 use super::metadata::metadata;
-use super::{pod, pod_template, trusted_cas};
+use super::{kubernetes_access, pod, pod_template, trusted_cas};
 use crate::auth_service::validate::{SecretKey, Server, Validated, paths};
 use crate::names::{
     CHECKSUM_ANNOTATION, CLIENTS_KEY, CLIENTS_VOLUME, Component, DATABASE_ANNOTATION, HTTP_PORT, KEYS_KEY,
@@ -184,6 +184,10 @@ fn files(service: &Validated, server: &Server) -> (Vec<Volume>, Vec<VolumeMount>
         let registry = SecretKey { secret: service.names.clients(), key: CLIENTS_KEY.to_owned() };
         volumes.push(pod::optional(pod::secret_volume(CLIENTS_VOLUME, &registry, CLIENTS_KEY)));
         mounts.push(pod::read_only(CLIENTS_VOLUME, paths::CLIENTS));
+    }
+    if service.spec.workload_identity.enabled {
+        volumes.push(kubernetes_access::volume());
+        mounts.push(pod::read_only(kubernetes_access::VOLUME, paths::KUBERNETES));
     }
     if server.smtp.is_some() {
         let items = [("username", "username"), ("password", "password")];

@@ -11,8 +11,10 @@ mod exposure;
 mod hint;
 mod http_route;
 mod ingress;
+mod jwks;
 mod jwt_keys;
 mod keys_hint;
+mod kubernetes_access;
 mod management_service;
 mod metadata;
 mod migration_job;
@@ -82,6 +84,8 @@ pub(crate) fn render(
     ];
     prerequisites.extend(network_policies::build(service, external_state, &schema)?);
     let network = vec![
+        // After the keys and before the pods.
+        build_jwks(service)?,
         Action::apply(service, Kind::Service, &service::build(service))?,
         Action::apply(service, Kind::Service, &management_service::build(service))?,
         postgres_service,
@@ -188,6 +192,17 @@ fn build_keys(service: &Validated) -> Result<Action, RenderError> {
                 .based_on(service.rotation.based_on.clone()))
         }
         KeyMaterial::Lost(_) => Ok(Action::keep(Kind::Secret, service.names.jwt_keys())),
+    }
+}
+
+/// Without the issuer or the keys the existing one stays: its keys still verify.
+fn build_jwks(service: &Validated) -> Result<Action, RenderError> {
+    match (&service.server, service.keys.key_set()) {
+        (Ok(server), Some(keys)) => {
+            let public = jwks::build(service, server.settings.issuer(), keys);
+            Action::apply(service, Kind::ConfigMap, &public)
+        }
+        _ => Ok(Action::keep(Kind::ConfigMap, service.names.jwks())),
     }
 }
 

@@ -24,6 +24,7 @@ use crate::names::{Component, HTTP_PORT, MANAGEMENT_PORT};
 const DNS: i32 = 53;
 const POSTGRES: i32 = 5432;
 const REDIS: i32 = 6379;
+const API_SERVER: [i32; 2] = [443, 6443];
 
 /// The policy of an embedded store is deleted with the store. Running servers keep their policy until pods that may
 /// need another one replace them.
@@ -143,7 +144,17 @@ fn destinations(service: &Validated, server: &Server) -> Vec<NetworkPolicyEgress
     }
     let others = [server.ports.smtp, server.ports.traces];
     rules.extend(others.into_iter().flatten().map(|port| to_outside(service, port)));
+    if service.spec.workload_identity.enabled {
+        rules.push(to_api_server());
+    }
     rules
+}
+
+/// To any destination: no label selects the API server, and its address is not known. Network plugins compare its own port or
+/// that of its Service.
+fn to_api_server() -> NetworkPolicyEgressRule {
+    let ports = API_SERVER.map(|number| port(number, "TCP"));
+    NetworkPolicyEgressRule { to: None, ports: Some(ports.to_vec()) }
 }
 
 fn to_database(service: &Validated, server: &Server) -> Vec<NetworkPolicyEgressRule> {

@@ -10,7 +10,7 @@ use crate::cluster::kinds::Kind;
 pub(crate) enum Phase {
     /// What a pod must not start without: what it mounts or runs as, and its NetworkPolicy.
     Prerequisites,
-    /// The Services, before pods resolve their names, and the autoscaler.
+    /// The Services, before pods resolve their names, the public keys, before pods sign with a new one, and the autoscaler.
     Network,
     /// What runs pods. Only applied if all prerequisites are: a pod must not mount a Secret of another owner that has
     /// the expected name.

@@ -1,5 +1,5 @@
-//! The ServiceAccount of the server's pods. It has no permissions and no mounted token: the server does not use the
-//! Kubernetes API.
+//! The ServiceAccount of the server's pods. The operator gives it no permissions, and its token is mounted only for workload
+//! identity, which a cluster administrator permits.
 
 use k8s_openapi::api::core::v1::ServiceAccount;
 

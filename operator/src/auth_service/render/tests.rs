@@ -75,6 +75,7 @@ fn the_order_of_the_objects_is_the_one_that_apply_relies_on() {
     for before in [
         place(Kind::Secret, "demo-jwt-keys"),
         place(Kind::ConfigMap, "demo-settings"),
+        place(Kind::ConfigMap, "demo-jwks"),
         place(Kind::NetworkPolicy, "demo"),
         place(Kind::HorizontalPodAutoscaler, "demo"),
     ] {
@@ -246,6 +247,7 @@ fn lost_keys_keep_the_secret_and_the_deployment_unchanged() {
     let found = Dereferenced { keys: KeyMaterial::Lost("gone".to_owned()), ..embedded() };
     let objects = migrated(&auth_service(json!({})), found, Presence::Absent);
     assert!(matches!(action(&objects, Kind::Secret, "demo-jwt-keys"), Action::Keep { .. }));
+    assert!(matches!(action(&objects, Kind::ConfigMap, "demo-jwks"), Action::Keep { .. }));
     assert!(matches!(action(&objects, Kind::Deployment, "demo"), Action::Keep { .. }));
 }
 

@@ -10,7 +10,9 @@ use crate::names::Component;
 
 use super::autoscaling::decide_autoscaling;
 use super::certificate::decide_certificate;
-use super::dependencies::{decide_database, decide_embedded, decide_login, decide_shared};
+use super::dependencies::{
+    decide_database, decide_embedded, decide_login, decide_shared, decide_workload_identity,
+};
 use super::exposure::decide_exposed;
 use super::facts::{
     ConditionStatus, Facts, Stated, Verdict, decide_dependency, migration_failed, no_answer, reports, state,
@@ -40,6 +42,7 @@ pub(super) fn decide_conditions(facts: &Facts<'_>) -> (Vec<Stated>, Verdict) {
         decide_keys(facts),
         with_store(facts, Component::Redis, decide_revocation(facts)),
         decide_mail(facts),
+        decide_workload_identity(facts),
         decide_monitoring(facts),
         decide_login(facts),
         decide_shared(facts),

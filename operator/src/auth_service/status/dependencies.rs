@@ -17,6 +17,10 @@ pub(super) const POOLS_EXCEED_LIMIT: &str = "PoolsExceedLimit";
 /// The reason in `/status` for a database that does not accept writes.
 const READ_ONLY: &str = "read_only";
 
+/// The dependency in `/status` for reviews of tokens, and its reason if the server may not create them.
+const TOKEN_REVIEWS: &str = "token_reviews";
+const FORBIDDEN: &str = "forbidden";
+
 pub(super) fn decide_database(facts: &Facts<'_>) -> Stated {
     let read_only = reports(facts).into_iter().find_map(|(pod, report)| {
         let database = report.dependencies.get("database")?;
@@ -74,6 +78,26 @@ pub(super) fn decide_login(facts: &Facts<'_>) -> Stated {
             "The last login probe succeeded on every replica.".to_owned(),
         ),
     }
+}
+
+pub(super) fn decide_workload_identity(facts: &Facts<'_>) -> Stated {
+    let type_ = types::WORKLOAD_IDENTITY_READY;
+    if !facts.service.spec.workload_identity.enabled {
+        let message = "Workload identity is disabled: set spec.workloadIdentity.enabled to accept AuthClients of the type workload.";
+        return state(type_, ConditionStatus::False, "Disabled", message);
+    }
+    let is_forbidden = reports(facts).into_iter().any(|(_, report)| {
+        let reviews = report.dependencies.get(TOKEN_REVIEWS);
+        reviews.is_some_and(|reviews| !reviews.ready && reviews.reason.as_deref() == Some(FORBIDDEN))
+    });
+    if is_forbidden {
+        let (namespace, name) = (&facts.service.namespace, facts.service.names.base());
+        let message = format!(
+            "The server may not review tokens, and workloads are answered with 503. A cluster administrator permits it with the value workloadIdentity.authServices of the chart, or with: kubectl create clusterrole latchkey-token-review --verb=create --resource=tokenreviews.authentication.k8s.io && kubectl create clusterrolebinding latchkey-token-review-{namespace}-{name} --clusterrole=latchkey-token-review --serviceaccount={namespace}:{name}"
+        );
+        return state(type_, ConditionStatus::False, "TokenReviewsForbidden", message);
+    }
+    decide_dependency(facts, type_, TOKEN_REVIEWS, "the API server for reviews of tokens")
 }
 
 pub(super) fn decide_shared(facts: &Facts<'_>) -> Stated {

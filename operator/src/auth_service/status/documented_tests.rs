@@ -9,7 +9,7 @@ use latchkey_crds::conditions as types;
 use serde_json::{Value, json};
 
 use super::tests::{World, deployment, waiting_pod};
-use super::unreadable;
+use super::{unreadable, workload_identity_tests};
 use crate::auth_service::autoscaler::Autoscaler;
 use crate::auth_service::certificate::Certificate;
 use crate::auth_service::fixtures::{auth_service, embedded, full, full_spec, validated};
@@ -359,7 +359,8 @@ pub(super) fn worlds() -> Vec<World> {
     let mut external = validated(&auth_service(full_spec()), full());
     external.spec.email.enabled = false;
     let external = World { service: external, ..World::healthy() };
-    groups.into_iter().flatten().chain([external]).collect()
+    let reviews = workload_identity_tests::worlds();
+    groups.into_iter().flatten().chain([external]).chain(reviews).collect()
 }
 
 #[test]

@@ -37,6 +37,8 @@ mod transition;
 mod unreadable;
 #[cfg(test)]
 mod values_tests;
+#[cfg(test)]
+mod workload_identity_tests;
 
 use std::time::Duration;
 

@@ -119,7 +119,7 @@ pub(super) fn report() -> Report {
         revocation: Some(Revocation { mode: "redis".to_owned(), message: String::new() }),
         clients: LoadedClients::Unsupported,
         database_pool: None,
-        dependencies: ["database", "redis", "mail"]
+        dependencies: ["database", "redis", "mail", "token_reviews"]
             .into_iter()
             .map(|name| (name.to_owned(), dependency.clone()))
             .collect(),

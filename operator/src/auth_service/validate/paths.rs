@@ -31,3 +31,5 @@ pub(crate) const PEPPER: &str = "/etc/latchkey/pepper";
 /// The folder of the certificate authorities.
 pub(crate) const TRUSTED_CAS: &str = "/etc/latchkey/trusted-cas";
 pub(crate) const CA_FILE: &str = "ca.crt";
+/// The folder with what the server needs for requests to the API server: the default of its settings.
+pub(crate) const KUBERNETES: &str = "/var/run/secrets/kubernetes.io/serviceaccount";

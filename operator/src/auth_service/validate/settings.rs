@@ -9,7 +9,7 @@ use latchkey_config::account_rules::{canonical_ehlo_name, canonical_email_addres
 use latchkey_config::{
     Accounts, ClientCertificate, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel,
     MaxConnections, PasswordLength, PasswordPolicy, PoolSize, RateLimits, Registration, SecretSource,
-    Settings, Smtp, SmtpCredentials, SmtpSecurity, parse_web_origin,
+    Settings, Smtp, SmtpCredentials, SmtpSecurity, WorkloadIdentity, parse_web_origin,
 };
 use latchkey_crds::AuthServiceSpec;
 use latchkey_crds::auth_service as api;
@@ -51,6 +51,7 @@ pub(super) fn settings(
         jwt_keys_file: PathBuf::from(format!("{}/keys.json", paths::KEYS)),
         // The file exists once an AuthClient was accepted.
         clients_file: Some(PathBuf::from(format!("{}/{CLIENTS_KEY}", paths::CLIENTS))),
+        workload_identity: spec.workload_identity.enabled.then(WorkloadIdentity::default),
         access_token_lifetime: tokens.access_token_ttl,
         refresh_token_lifetime: tokens.refresh_token_ttl,
         email: email(&spec.email)?,

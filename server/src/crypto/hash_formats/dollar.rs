@@ -78,7 +78,7 @@ fn parse_fast(parts: &[&str]) -> Result<FastHash, HashRefusal> {
         [name @ ("md5" | "sha1" | "sha256" | "sha512"), order, salt, hash] => {
             parse_ordered(DigestKind::of(name).ok_or(HashRefusal::UnknownFormat)?, order, salt, hash)
         }
-        [name, hash, key] if name.starts_with("hmac-") => {
+        [name, hash, key] => {
             let kind = name.strip_prefix("hmac-").and_then(DigestKind::of);
             let kind = kind.ok_or(HashRefusal::UnknownFormat)?;
             // The hash is base64 of hexadecimal text.
@@ -113,12 +113,11 @@ fn parse_named(text: &str, parts: &[&str]) -> Result<Parsed, HashRefusal> {
         ["bcrypt_sha256", "", "2a" | "2b" | "2y", cost, rest] => {
             checked::bcrypt(cost, rest, BcryptInput::DjangoSha256)
         }
-        [name, iterations, salt, hash] if name.starts_with("pbkdf2_") => {
+        [name, iterations, salt, hash] => {
             let digest = name.strip_prefix("pbkdf2_").and_then(DigestKind::of);
-            let hash = base64(hash).ok_or(HashRefusal::Malformed("PBKDF2"))?;
-            let iterations = number(iterations, "PBKDF2")?;
             let digest = digest.ok_or(HashRefusal::UnknownFormat)?;
-            checked::pbkdf2(digest, iterations, salt.as_bytes().to_vec(), hash)
+            let hash = base64(hash).ok_or(HashRefusal::Malformed("PBKDF2"))?;
+            checked::pbkdf2(digest, number(iterations, "PBKDF2")?, salt.as_bytes().to_vec(), hash)
         }
         ["scrypt", n, salt, r, p, hash] => {
             let hash = base64(hash).ok_or(HashRefusal::Malformed("scrypt"))?;

@@ -108,14 +108,13 @@ fn encode_sha(digest: DigestKind, bytes: &[u8]) -> String {
     if digest == DigestKind::Sha512 {
         for group in 0..21 {
             let places = [group, group + 21, group + 42];
-            let lead = group % 3;
-            push_crypt64(&mut text, [0, 1, 2].map(|place| at(places[(lead + place) % 3])), 4);
+            push_crypt64(&mut text, [0, 1, 2].map(|place| at(places[(group + place) % 3])), 4);
         }
         push_crypt64(&mut text, [0, 0, at(63)], 2);
     } else {
         for group in 0..10 {
             let places = [group, group + 10, group + 20];
-            let lead = (3 - group % 3) % 3;
+            let lead = 3 - group % 3;
             push_crypt64(&mut text, [0, 1, 2].map(|place| at(places[(lead + place) % 3])), 4);
         }
         push_crypt64(&mut text, [0, at(31), at(30)], 3);

@@ -122,6 +122,8 @@ mod tests {
         // RFC 2202 §2, test case 6.
         let message = b"Test Using Larger Than Block-Size Key - Hash Key First";
         assert_eq!(to_hex(&DigestKind::Md5.hmac(&[0xaa; 80], message)), "6b1ab7fe4bd7bf8f0b62e6ce61b9d0cd");
+        // A key of one block is not hashed; the value is that of Python's hmac.
+        assert_eq!(to_hex(&DigestKind::Md5.hmac(&[0xaa; 64], message)), "cfa7cadd3e5538d2567116f061e0c424");
     }
 
     #[test]

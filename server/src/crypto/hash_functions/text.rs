@@ -126,6 +126,14 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn hexadecimal_text_has_two_digits_for_each_byte() {
+        assert_eq!(hex("0aF9"), Some(vec![0x0a, 0xf9]));
+        for text in ["0", "0aF", "+a", "0x", "0ä"] {
+            assert_eq!(hex(text), None, "{text}");
+        }
+    }
+
     proptest! {
         #[test]
         fn decoding_reverses_encoding(bytes in prop::collection::vec(any::<u8>(), 0..80)) {

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::names::{KindName, OutcomeName};
 use crate::domain::{AuditKind, Outcome, Permission};
-use crate::http::bearer::Bearer;
+use crate::http::bearer::AnyBearer;
 use crate::http::problem::Problem;
 use crate::http::problem_docs::{PermissionProblems, QueryProblems, UnavailableProblem};
 use crate::http::query::{QueryFields, encode_cursor};
@@ -112,11 +112,11 @@ impl From<AuditEntry> for AuditEventBody {
 )]
 pub async fn list_audit(
     State(state): State<ApiState>,
-    Bearer(bearer): Bearer,
+    AnyBearer(bearer): AnyBearer,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let permitted = service::require_permission(&state.service, bearer, Permission::AuditRead).await?;
-    let page = service::list_audit(&state.service, permitted, read(query.as_deref())?).await?;
+    let page = service::list_audit(&state.service, &permitted, read(query.as_deref())?).await?;
     let body = AuditBody {
         next_cursor: page.next.map(encode_cursor),
         events: page.items.into_iter().map(AuditEventBody::from).collect(),

@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::crypto::{ClientToken, SessionToken, TokenKind};
+use crate::crypto::{Act, ClientToken, SessionToken, TokenKind};
 use crate::domain::ClientId;
 use crate::http::client_auth::{TokenQueryForm, authenticate_query};
 use crate::http::form::UrlEncodedForm;
@@ -19,7 +19,7 @@ use crate::http::oauth::oauth_problem;
 use crate::http::problem::Problem;
 use crate::http::problem_docs::{ClientProblems, FormProblems, LimitedProblem, UnavailableProblem};
 use crate::http::state::ApiState;
-use crate::service::{self, Introspection};
+use crate::service::{self, AcceptedExchangedToken, Introspection};
 
 /// What is known of the token (RFC 7662 §2.2). A token that would not be accepted has `active` only.
 #[derive(Default, Serialize, ToSchema)]
@@ -66,10 +66,17 @@ pub struct IntrospectionBody {
     /// The session id; absent for a client's token.
     #[serde(skip_serializing_if = "Option::is_none")]
     sid: Option<Uuid>,
-    /// The granted scopes of a client's token, separated by spaces.
+    /// The granted scopes of an access token of a registered client, also of one that it exchanged, separated by spaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "orders:read")]
     scope: Option<String>,
+    /// The names of the account's groups when the access token was issued; only with the scope `groups`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    groups: Option<Vec<String>>,
+    /// RFC 8693 §4.1, of a token that was exchanged: the client that acts for `sub`, and within it those before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>, example = json!({ "sub": "orders" }))]
+    act: Option<Act>,
 }
 
 /// Introspect a token
@@ -109,6 +116,7 @@ impl IntrospectionBody {
                 Self::of_session(kind, &claims, username, audience)
             }
             Introspection::Client(claims) => Self::of_client(&claims),
+            Introspection::Exchanged(token) => Self::of_exchanged(&token),
         };
         Self { active: true, iss: Some(issuer.to_owned()), ..body }
     }
@@ -128,6 +136,28 @@ impl IntrospectionBody {
             jti: Some(claims.jti),
             client_id: Some(ClientId::or_none_named(claims.client.as_ref()).to_owned()),
             sid: Some(claims.session_id),
+            scope: claims.scope.as_deref().map(str::to_owned),
+            groups: claims.groups.as_deref().map(<[String]>::to_vec),
+            ..Self::default()
+        }
+    }
+
+    fn of_exchanged(token: &AcceptedExchangedToken) -> Self {
+        let claims = token.claims();
+        let (sub, sid) = claims.subject.to_claims();
+        Self {
+            token_type: Some("bearer"),
+            sub: Some(sub),
+            username: token.person().map(|person| person.username.clone()),
+            exp: Some(claims.expires_at),
+            iat: Some(claims.issued_at.timestamp()),
+            nbf: Some(claims.not_before),
+            aud: Some(claims.audience.to_string()),
+            jti: Some(claims.jti),
+            client_id: Some(claims.actors.current().as_str().to_owned()),
+            sid,
+            scope: claims.scope.as_deref().map(str::to_owned),
+            act: Some(claims.actors.to_claim()),
             ..Self::default()
         }
     }

@@ -15,7 +15,7 @@ use crate::http::problem::{Problem, ProblemBody};
 use crate::http::problem_docs::{CredentialsProblem, FormProblems, LimitedProblem, UnavailableProblem};
 use crate::http::state::ApiState;
 use crate::http::{cookie, token_pair};
-use crate::service::{self, LoggedIn};
+use crate::service::{self, AdmittedClient, LoggedIn};
 
 /// The form.
 #[derive(Deserialize, ToSchema)]
@@ -58,7 +58,8 @@ pub async fn login(
         device: cookie::device(&headers),
         remember_device: true,
         is_program: false,
-        client: None,
+        client: AdmittedClient::none(),
+        scope: "",
     };
     let LoggedIn { pair, new_device } = service::login(&state.service, form, &origin, Utc::now()).await?;
     let mut answer = token_pair::answer(state.cookies(), pair)?;

@@ -18,6 +18,7 @@ pub mod refresh;
 pub mod register;
 pub mod resend_verification;
 pub mod reset_password;
+pub mod revocations;
 pub mod revoke;
 pub mod token;
 pub mod verify;

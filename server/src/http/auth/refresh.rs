@@ -63,7 +63,7 @@ pub async fn refresh(
         &state.service,
         &body.token,
         Some(bearer),
-        AdmittedClient::none(),
+        (AdmittedClient::none(), ""),
         &origin,
         Utc::now(),
     )

@@ -15,6 +15,7 @@ use crate::http::problem::Problem;
 use crate::http::problem_docs::{BearerProblems, UnavailableProblem};
 use crate::http::state::ApiState;
 use crate::service::{self, Identity, ServiceError};
+use crate::store::Profile;
 
 const USER_ID: HeaderName = HeaderName::from_static("x-auth-user-id");
 const USERNAME: HeaderName = HeaderName::from_static("x-auth-username");
@@ -22,13 +23,14 @@ const EMAIL: HeaderName = HeaderName::from_static("x-auth-email");
 const SUPERUSER: HeaderName = HeaderName::from_static("x-auth-superuser");
 const CLIENT_ID: HeaderName = HeaderName::from_static("x-auth-client-id");
 const SCOPES: HeaderName = HeaderName::from_static("x-auth-scopes");
+const GROUPS: HeaderName = HeaderName::from_static("x-auth-groups");
 
 /// Authenticate a request for a reverse proxy
 ///
 /// For nginx `auth_request`, Traefik `forwardAuth`, Caddy `forward_auth` and Envoy `ext_authz`. The access token is read
 /// from the `Authorization` header or, if that is absent, from the cookie `access_token`. Any method and any path below
-/// this one get the same response, since proxies pass on those of the original request. The response always has all headers, so
-/// that a proxy replaces those of the original request; one that says nothing is empty.
+/// this one get the same response, since proxies pass on those of the original request. The response always has all
+/// headers, so that a proxy replaces those of the original request; one that says nothing is empty.
 #[utoipa::path(
     get, path = "/api/v1/auth/verify", tag = "programs", operation_id = "verify",
     security(("bearer" = []), ("password" = []), ("cookie" = [])),
@@ -37,9 +39,10 @@ const SCOPES: HeaderName = HeaderName::from_static("x-auth-scopes");
             ("x-auth-user-id" = String, description = "The account's id; empty for a client's token"),
             ("x-auth-username" = String, description = "Its name; empty for a client's token"),
             ("x-auth-email" = String, description = "Its address; empty for a client's token"),
-            ("x-auth-superuser" = bool, description = "Whether it may administer accounts"),
-            ("x-auth-client-id" = String, description = "The client that the token was issued to, by the name that it gave itself if it is not registered; empty for a name with spaces"),
-            ("x-auth-scopes" = String, description = "The granted scopes of a client's token, separated by spaces; otherwise empty"),
+            ("x-auth-superuser" = bool, description = "Whether it may administer accounts; false for a token that a client exchanged"),
+            ("x-auth-client-id" = String, description = "The client that the token was issued to, which acts for the account if it exchanged the token, by the name that it gave itself if it is not registered; empty for a name with spaces"),
+            ("x-auth-scopes" = String, description = "The granted scopes of a token of a registered client, also of one that it exchanged, separated by spaces; otherwise empty"),
+            ("x-auth-groups" = String, description = "The names of the account's groups when the token was issued, separated by commas; empty without the scope groups"),
         )),
         BearerProblems, UnavailableProblem,
     )
@@ -57,8 +60,11 @@ pub async fn verify(
         let bearer = match identity {
             Identity::Person { profile, .. } => format!("account {}", profile.id),
             Identity::Client(token) => format!("client {}", token.claims().client.as_str()),
+            Identity::Exchanged(token) => format!("client {}", token.claims().actors.current().as_str()),
         };
-        ServiceError::Internal(format!("{bearer} has a name, an address or a scope that is no header value"))
+        ServiceError::Internal(format!(
+            "{bearer} has a name, an address, a scope or a group that is no header value"
+        ))
     })?;
     let mut answer = (StatusCode::OK, [(CACHE_CONTROL, "no-store")]).into_response();
     answer.headers_mut().extend(identity);
@@ -77,28 +83,50 @@ fn presented_token(headers: &HeaderMap) -> Result<&str, Problem> {
     }
 }
 
-/// Names, addresses, ids of clients and scopes are ASCII; a person's name may be anything and is not among them.
-fn identity_headers(identity: &Identity) -> Option<[(HeaderName, HeaderValue); 6]> {
+/// Names, addresses, ids of clients, scopes and groups are ASCII; a person's name may be anything and is not among them.
+fn identity_headers(identity: &Identity) -> Option<[(HeaderName, HeaderValue); 7]> {
     Some(match identity {
-        Identity::Person { profile, client } => [
+        Identity::Person { profile, token } => [
             (USER_ID, HeaderValue::from(profile.id)),
             (USERNAME, visible_ascii(&profile.username)?),
             (EMAIL, visible_ascii(&profile.email)?),
             (SUPERUSER, HeaderValue::from_static(if profile.is_superuser { "true" } else { "false" })),
             // Spaces at the ends of a header are removed: an unregistered name must not become that of a registered client.
-            (CLIENT_ID, visible_ascii(ClientId::or_none_named(client.as_ref())).unwrap_or_else(nothing)),
-            (SCOPES, nothing()),
+            (
+                CLIENT_ID,
+                visible_ascii(ClientId::or_none_named(token.client.as_ref())).unwrap_or_else(nothing),
+            ),
+            (SCOPES, words(token.scope.as_deref().unwrap_or_default())?),
+            (GROUPS, names(token.groups.as_deref().unwrap_or_default())?),
         ],
         Identity::Client(token) => {
             let token = token.claims();
-            let scopes = token.scope.as_deref().unwrap_or_default();
             [
                 (USER_ID, nothing()),
                 (USERNAME, nothing()),
                 (EMAIL, nothing()),
                 (SUPERUSER, HeaderValue::from_static("false")),
                 (CLIENT_ID, visible_ascii(token.client.as_str())?),
-                (SCOPES, if scopes.is_empty() { nothing() } else { visible_words(scopes)? }),
+                (SCOPES, words(token.scope.as_deref().unwrap_or_default())?),
+                (GROUPS, nothing()),
+            ]
+        }
+        Identity::Exchanged(token) => {
+            let claims = token.claims();
+            let scopes = claims.scope.as_deref().unwrap_or_default();
+            let person = token.person();
+            let text = |text: fn(&Profile) -> &str| {
+                person.map_or_else(|| Some(nothing()), |person| visible_ascii(text(person)))
+            };
+            [
+                (USER_ID, person.map_or_else(nothing, |person| HeaderValue::from(person.id))),
+                (USERNAME, text(|person| &person.username)?),
+                (EMAIL, text(|person| &person.email)?),
+                // The client has not got this right of the person.
+                (SUPERUSER, HeaderValue::from_static("false")),
+                (CLIENT_ID, visible_ascii(claims.actors.current().as_str())?),
+                (SCOPES, words(scopes)?),
+                (GROUPS, nothing()),
             ]
         }
     })
@@ -108,9 +136,19 @@ fn nothing() -> HeaderValue {
     HeaderValue::from_static("")
 }
 
-fn visible_words(text: &str) -> Option<HeaderValue> {
+/// Words that are separated by spaces.
+fn words(text: &str) -> Option<HeaderValue> {
+    if text.is_empty() {
+        return Some(nothing());
+    }
     let is_safe = text.split(' ').all(|word| visible_ascii(word).is_some());
     is_safe.then(|| HeaderValue::from_str(text).ok()).flatten()
+}
+
+/// Names separated by commas, which the name of a group does not contain.
+fn names(names: &[String]) -> Option<HeaderValue> {
+    let is_safe = names.iter().all(|name| visible_ascii(name).is_some() && !name.contains(','));
+    is_safe.then(|| HeaderValue::from_str(&names.join(",")).ok()).flatten()
 }
 
 fn visible_ascii(text: &str) -> Option<HeaderValue> {
@@ -121,17 +159,41 @@ fn visible_ascii(text: &str) -> Option<HeaderValue> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use uuid::Uuid;
 
     use super::*;
-    use crate::store::Profile;
+    use crate::crypto::SessionToken;
+
+    fn profile() -> Profile {
+        Profile {
+            id: 1,
+            username: "anna".to_owned(),
+            email: "anna@example.test".to_owned(),
+            name: String::new(),
+            is_superuser: false,
+            is_active: true,
+        }
+    }
+
+    fn token() -> SessionToken {
+        SessionToken {
+            user_id: 1,
+            session_id: Uuid::nil(),
+            jti: Uuid::nil(),
+            issued_at: chrono::DateTime::UNIX_EPOCH,
+            not_before: 0,
+            expires_at: 0,
+            client: None,
+            scope: None,
+            groups: None,
+        }
+    }
 
     proptest! {
         #[test]
         fn no_name_or_address_breaks_out_of_its_header(username in "\\PC{0,10}", email in any::<String>()) {
-            let profile = Profile {
-                id: 1, username, email, name: String::new(), is_superuser: false, is_active: true,
-            };
-            let identity = Identity::Person { profile: profile.clone(), client: None };
+            let profile = Profile { username, email, ..profile() };
+            let identity = Identity::Person { profile: profile.clone(), token: token() };
             if let Some(headers) = identity_headers(&identity) {
                 prop_assert_eq!(headers[1].1.to_str().unwrap(), &profile.username);
                 prop_assert_eq!(headers[2].1.to_str().unwrap(), &profile.email);
@@ -141,18 +203,28 @@ mod tests {
 
         #[test]
         fn no_client_becomes_another_one_in_its_header(name in "[ -~]{1,12}") {
-            let profile = Profile {
-                id: 1,
-                username: "anna".to_owned(),
-                email: "anna@example.test".to_owned(),
-                name: String::new(),
-                is_superuser: false,
-                is_active: true,
-            };
-            let client = ClientId::parse(&name);
-            let headers = identity_headers(&Identity::Person { profile, client }).unwrap();
+            let token = SessionToken { client: ClientId::parse(&name), ..token() };
+            let headers = identity_headers(&Identity::Person { profile: profile(), token }).unwrap();
             let shown = headers[4].1.to_str().unwrap();
             prop_assert!(shown == name || (shown.is_empty() && name.contains(' ')), "{}", shown);
+        }
+
+        #[test]
+        fn no_group_or_scope_becomes_another_one_in_its_header(
+            names in prop::collection::vec("[a-c,\u{e4} /:]{0,4}|\\PC{0,3}", 0..4),
+            scope in "[a-c \u{e4}\n]{0,6}",
+        ) {
+            let token = SessionToken {
+                groups: Some(names.clone().into()),
+                scope: Some(scope.as_str().into()),
+                ..token()
+            };
+            if let Some(headers) = identity_headers(&Identity::Person { profile: profile(), token }) {
+                prop_assert_eq!(headers[5].1.to_str().unwrap(), &scope);
+                let shown = headers[6].1.to_str().unwrap();
+                let read: Vec<_> = shown.split(',').filter(|name| !name.is_empty()).collect();
+                prop_assert_eq!(read, names);
+            }
         }
     }
 }

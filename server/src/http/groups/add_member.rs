@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 
 use super::group::MemberPath;
 use crate::domain::Permission;
-use crate::http::bearer::Bearer;
+use crate::http::bearer::AnyBearer;
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::Problem;
 use crate::http::problem_docs::{NotFoundProblem, PermissionProblems, UnavailableProblem};
@@ -31,10 +31,10 @@ use crate::service;
 pub async fn add_member(
     State(state): State<ApiState>,
     RequestOrigin(origin): RequestOrigin,
-    Bearer(bearer): Bearer,
+    AnyBearer(bearer): AnyBearer,
     path: MemberPath,
 ) -> Result<StatusCode, Problem> {
     let permitted = service::require_permission(&state.service, bearer, Permission::GroupsManage).await?;
-    let is_new = service::add_member(&state.service, permitted, path.member()?, &origin).await?;
+    let is_new = service::add_member(&state.service, &permitted, path.member()?, &origin).await?;
     Ok(if is_new { StatusCode::CREATED } else { StatusCode::NO_CONTENT })
 }

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::group::{GroupBody, MemberPath, show};
 use super::names::PermissionName;
 use crate::domain::Permission;
-use crate::http::bearer::Bearer;
+use crate::http::bearer::AnyBearer;
 use crate::http::body::{ApiJson, JsonBody, given};
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::{Problem, ProblemBody};
@@ -47,8 +47,8 @@ impl JsonBody for ChangeGroupBody {
 
 /// Update a group
 ///
-/// Requires the permission `groups.manage`, and every permission that the group holds. Only a superuser changes the permissions
-/// of a group. A permission that is withdrawn is missing from the next request of each member on.
+/// Requires the permission `groups.manage`, and every permission that the group holds. Only a superuser changes the
+/// permissions of a group. A permission that is withdrawn is missing from the next request of each member on.
 #[utoipa::path(
     patch, path = "/api/v1/groups/{name}", tag = "groups", operation_id = "change_group",
     security(("bearer" = []), ("password" = [])),
@@ -63,7 +63,7 @@ impl JsonBody for ChangeGroupBody {
 pub async fn change_group(
     State(state): State<ApiState>,
     RequestOrigin(origin): RequestOrigin,
-    Bearer(bearer): Bearer,
+    AnyBearer(bearer): AnyBearer,
     path: MemberPath,
     body: Result<ApiJson<ChangeGroupBody>, Problem>,
 ) -> Result<Response, Problem> {
@@ -71,5 +71,5 @@ pub async fn change_group(
     let ApiJson(body) = body?;
     let form =
         GroupChangeForm { name: body.name, description: body.description, permissions: body.permissions };
-    Ok(show(service::change_group(&state.service, permitted, path.group()?, form, &origin).await?))
+    Ok(show(service::change_group(&state.service, &permitted, path.group()?, form, &origin).await?))
 }

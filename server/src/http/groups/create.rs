@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::group::GroupBody;
 use super::names::PermissionName;
 use crate::domain::Permission;
-use crate::http::bearer::Bearer;
+use crate::http::bearer::AnyBearer;
 use crate::http::body::{ApiJson, JsonBody, given};
 use crate::http::middleware::RequestOrigin;
 use crate::http::prefix::path_of;
@@ -69,7 +69,7 @@ impl JsonBody for CreateGroupBody {
 pub async fn create_group(
     State(state): State<ApiState>,
     RequestOrigin(origin): RequestOrigin,
-    Bearer(bearer): Bearer,
+    AnyBearer(bearer): AnyBearer,
     body: Result<ApiJson<CreateGroupBody>, Problem>,
 ) -> Result<Response, Problem> {
     let permitted = service::require_permission(&state.service, bearer, Permission::GroupsManage).await?;
@@ -79,7 +79,7 @@ pub async fn create_group(
         description: body.description.unwrap_or_default(),
         permissions: body.permissions.unwrap_or_default(),
     };
-    let group = service::create_group(&state.service, permitted, form, &origin).await?;
+    let group = service::create_group(&state.service, &permitted, form, &origin).await?;
     let name = utf8_percent_encode(&group.name, &IN_PATH);
     let location = format!("{}/api/v1/groups/{name}", path_of(state.service.issuer()));
     Ok((StatusCode::CREATED, [(LOCATION, location)], Json(GroupBody::from(group))).into_response())

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 
 use super::group::MemberPath;
 use crate::domain::Permission;
-use crate::http::bearer::Bearer;
+use crate::http::bearer::AnyBearer;
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::Problem;
 use crate::http::problem_docs::{NotFoundProblem, PermissionProblems, UnavailableProblem};
@@ -28,10 +28,10 @@ use crate::service;
 pub async fn delete_group(
     State(state): State<ApiState>,
     RequestOrigin(origin): RequestOrigin,
-    Bearer(bearer): Bearer,
+    AnyBearer(bearer): AnyBearer,
     path: MemberPath,
 ) -> Result<StatusCode, Problem> {
     let permitted = service::require_permission(&state.service, bearer, Permission::GroupsManage).await?;
-    service::delete_group(&state.service, permitted, path.group()?, &origin).await?;
+    service::delete_group(&state.service, &permitted, path.group()?, &origin).await?;
     Ok(StatusCode::NO_CONTENT)
 }

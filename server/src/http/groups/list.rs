@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use super::group::{GroupBody, GroupsBody};
 use crate::domain::group_name::MAX_GROUP_NAME_CHARS;
 use crate::domain::{NamePrefix, Permission};
-use crate::http::bearer::Bearer;
+use crate::http::bearer::AnyBearer;
 use crate::http::problem::Problem;
 use crate::http::problem_docs::{PermissionProblems, QueryProblems, UnavailableProblem};
 use crate::http::query::{QueryFields, encode_cursor};
@@ -37,12 +37,12 @@ const PARAMETERS: [&str; 3] = ["search", "limit", "cursor"];
 )]
 pub async fn list_groups(
     State(state): State<ApiState>,
-    Bearer(bearer): Bearer,
+    AnyBearer(bearer): AnyBearer,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let permitted = service::require_permission(&state.service, bearer, Permission::GroupsManage).await?;
     let page = match read(query.as_deref())? {
-        Some(query) => service::list_groups(&state.service, permitted, query).await?,
+        Some(query) => service::list_groups(&state.service, &permitted, query).await?,
         None => Page { items: Vec::new(), next: None },
     };
     let body = GroupsBody {

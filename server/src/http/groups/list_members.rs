@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::group::MemberPath;
 use crate::domain::Permission;
-use crate::http::bearer::Bearer;
+use crate::http::bearer::AnyBearer;
 use crate::http::problem::Problem;
 use crate::http::problem_docs::{NotFoundProblem, PermissionProblems, QueryProblems, UnavailableProblem};
 use crate::http::query::{encode_cursor, read_page};
@@ -73,14 +73,14 @@ impl From<Member> for MemberBody {
 )]
 pub async fn list_members(
     State(state): State<ApiState>,
-    Bearer(bearer): Bearer,
+    AnyBearer(bearer): AnyBearer,
     path: MemberPath,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let permitted = service::require_permission(&state.service, bearer, Permission::GroupsManage).await?;
     let (after, limit) = read_page(query.as_deref())?;
     let query = MembershipQuery { after, limit };
-    let page = service::list_members(&state.service, permitted, path.group()?, query).await?;
+    let page = service::list_members(&state.service, &permitted, path.group()?, query).await?;
     let body = MembersBody {
         next_cursor: page.next.map(encode_cursor),
         members: page.items.into_iter().map(MemberBody::from).collect(),

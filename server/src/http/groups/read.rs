@@ -5,7 +5,7 @@ use axum::response::Response;
 
 use super::group::{GroupBody, MemberPath, show};
 use crate::domain::Permission;
-use crate::http::bearer::Bearer;
+use crate::http::bearer::AnyBearer;
 use crate::http::problem::Problem;
 use crate::http::problem_docs::{NotFoundProblem, PermissionProblems, UnavailableProblem};
 use crate::http::state::ApiState;
@@ -25,9 +25,9 @@ use crate::service;
 )]
 pub async fn read_group(
     State(state): State<ApiState>,
-    Bearer(bearer): Bearer,
+    AnyBearer(bearer): AnyBearer,
     path: MemberPath,
 ) -> Result<Response, Problem> {
     let permitted = service::require_permission(&state.service, bearer, Permission::GroupsManage).await?;
-    Ok(show(service::show_group(&state.service, permitted, path.group()?).await?))
+    Ok(show(service::show_group(&state.service, &permitted, path.group()?).await?))
 }

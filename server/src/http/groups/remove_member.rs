@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 
 use super::group::MemberPath;
 use crate::domain::Permission;
-use crate::http::bearer::EndingBearer;
+use crate::http::bearer::AnyEndingBearer;
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::Problem;
 use crate::http::problem_docs::{NotFoundProblem, PermissionProblems, QueryProblems, UnavailableProblem};
@@ -35,7 +35,7 @@ use crate::service;
 pub async fn remove_member(
     State(state): State<ApiState>,
     RequestOrigin(origin): RequestOrigin,
-    EndingBearer(bearer): EndingBearer,
+    AnyEndingBearer(bearer): AnyEndingBearer,
     path: MemberPath,
     RawQuery(query): RawQuery,
 ) -> Result<StatusCode, Problem> {
@@ -43,6 +43,6 @@ pub async fn remove_member(
     let mut fields = QueryFields::parse(query.as_deref(), &["end_sessions"])?;
     let end_sessions = fields.flag("end_sessions").unwrap_or_default();
     fields.finish()?;
-    service::remove_member(&state.service, permitted, path.member()?, end_sessions, &origin).await?;
+    service::remove_member(&state.service, &permitted, path.member()?, end_sessions, &origin).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::account::{AccountBody, UserId, show};
 use crate::domain::Permission;
-use crate::http::bearer::EndingBearer;
+use crate::http::bearer::AnyEndingBearer;
 use crate::http::body::{ApiJson, JsonBody, given};
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::{Problem, ProblemBody};
@@ -60,7 +60,7 @@ impl JsonBody for ChangeUserBody {
 pub async fn change_user(
     State(state): State<ApiState>,
     RequestOrigin(origin): RequestOrigin,
-    EndingBearer(bearer): EndingBearer,
+    AnyEndingBearer(bearer): AnyEndingBearer,
     user_id: UserId,
     body: Result<ApiJson<ChangeUserBody>, Problem>,
 ) -> Result<Response, Problem> {
@@ -72,5 +72,5 @@ pub async fn change_user(
         is_active: body.is_active,
         is_superuser: body.is_superuser,
     };
-    Ok(show(service::change_user(&state.service, permitted, user_id.get()?, form, &origin).await?))
+    Ok(show(service::change_user(&state.service, &permitted, user_id.get()?, form, &origin).await?))
 }

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use crate::domain::{Password, PasswordHash, Permission};
 use crate::http::auth::me::ProfileBody;
-use crate::http::bearer::Bearer;
+use crate::http::bearer::AnyBearer;
 use crate::http::body::{ApiJson, JsonBody, given};
 use crate::http::middleware::RequestOrigin;
 use crate::http::prefix::path_of;
@@ -32,7 +32,8 @@ pub struct CreateUserBody {
     /// The user's full name.
     #[schema(example = "John Doe", min_length = 1, max_length = 200)]
     name: String,
-    /// 8 to 256 characters (a setting may require more than 8); neither a common password nor one of the account's own names. A setting may disable it.
+    /// 8 to 256 characters (a setting may require more than 8); neither a common password nor one of the account's own
+    /// names. A setting may disable it.
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false, format = Password, min_length = 8, max_length = 256)]
     password: Option<String>,
@@ -77,7 +78,7 @@ impl JsonBody for CreateUserBody {
 pub async fn create_user(
     State(state): State<ApiState>,
     RequestOrigin(origin): RequestOrigin,
-    Bearer(bearer): Bearer,
+    AnyBearer(bearer): AnyBearer,
     body: Result<ApiJson<CreateUserBody>, Problem>,
 ) -> Result<Response, Problem> {
     // Who may not do it is told so before what is wrong with the body.
@@ -92,7 +93,7 @@ pub async fn create_user(
         is_superuser: body.is_superuser,
         locale: body.locale,
     };
-    let profile = service::create_user(&state.service, permitted, form, &origin).await?;
+    let profile = service::create_user(&state.service, &permitted, form, &origin).await?;
     let location = format!("{}/api/v1/users/{}", path_of(state.service.issuer()), profile.id);
     Ok((StatusCode::CREATED, [(LOCATION, location)], Json(ProfileBody::from(profile))).into_response())
 }

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 
 use super::account::UserId;
 use crate::domain::Permission;
-use crate::http::bearer::EndingBearer;
+use crate::http::bearer::AnyEndingBearer;
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::problem_docs::{NotFoundProblem, PermissionProblems, UnavailableProblem};
@@ -28,10 +28,10 @@ use crate::service;
 pub async fn delete_user(
     State(state): State<ApiState>,
     RequestOrigin(origin): RequestOrigin,
-    EndingBearer(bearer): EndingBearer,
+    AnyEndingBearer(bearer): AnyEndingBearer,
     user_id: UserId,
 ) -> Result<StatusCode, Problem> {
     let permitted = service::require_permission(&state.service, bearer, Permission::UsersWrite).await?;
-    service::delete_user(&state.service, permitted, user_id.get()?, &origin).await?;
+    service::delete_user(&state.service, &permitted, user_id.get()?, &origin).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::account::AccountBody;
 use crate::domain::{EmailAddress, NamePrefix, Permission};
-use crate::http::bearer::Bearer;
+use crate::http::bearer::AnyBearer;
 use crate::http::problem::Problem;
 use crate::http::problem_docs::{PermissionProblems, QueryProblems, UnavailableProblem};
 use crate::http::query::{QueryFields, encode_cursor};
@@ -51,12 +51,12 @@ pub struct AccountsBody {
 )]
 pub async fn list_users(
     State(state): State<ApiState>,
-    Bearer(bearer): Bearer,
+    AnyBearer(bearer): AnyBearer,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let permitted = service::require_permission(&state.service, bearer, Permission::UsersRead).await?;
     let page = match read(query.as_deref())? {
-        Some(query) => service::list_users(&state.service, permitted, query).await?,
+        Some(query) => service::list_users(&state.service, &permitted, query).await?,
         None => Page { items: Vec::new(), next: None },
     };
     let body = AccountsBody {

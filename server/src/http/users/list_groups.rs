@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::account::UserId;
 use crate::domain::Permission;
-use crate::http::bearer::Bearer;
+use crate::http::bearer::AnyBearer;
 use crate::http::groups::group::{GroupBody, GroupsBody};
 use crate::http::problem::Problem;
 use crate::http::problem_docs::{NotFoundProblem, PermissionProblems, QueryProblems, UnavailableProblem};
@@ -35,14 +35,14 @@ use crate::store::MembershipQuery;
 )]
 pub async fn list_user_groups(
     State(state): State<ApiState>,
-    Bearer(bearer): Bearer,
+    AnyBearer(bearer): AnyBearer,
     user_id: UserId,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let permitted = service::require_permission(&state.service, bearer, Permission::UsersRead).await?;
     let (after, limit) = read_page(query.as_deref())?;
     let query = MembershipQuery { after, limit };
-    let page = service::list_user_groups(&state.service, permitted, user_id.get()?, query).await?;
+    let page = service::list_user_groups(&state.service, &permitted, user_id.get()?, query).await?;
     let body = GroupsBody {
         next_cursor: page.next.map(encode_cursor),
         groups: page.items.into_iter().map(GroupBody::from).collect(),

@@ -5,7 +5,7 @@ use axum::response::Response;
 
 use super::account::{AccountBody, UserId, show};
 use crate::domain::Permission;
-use crate::http::bearer::Bearer;
+use crate::http::bearer::AnyBearer;
 use crate::http::problem::Problem;
 use crate::http::problem_docs::{NotFoundProblem, PermissionProblems, UnavailableProblem};
 use crate::http::state::ApiState;
@@ -25,9 +25,9 @@ use crate::service;
 )]
 pub async fn read_user(
     State(state): State<ApiState>,
-    Bearer(bearer): Bearer,
+    AnyBearer(bearer): AnyBearer,
     user_id: UserId,
 ) -> Result<Response, Problem> {
     let permitted = service::require_permission(&state.service, bearer, Permission::UsersRead).await?;
-    Ok(show(service::show_user(&state.service, permitted, user_id.get()?).await?))
+    Ok(show(service::show_user(&state.service, &permitted, user_id.get()?).await?))
 }

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use super::account::UserId;
 use crate::domain::Permission;
 use crate::http::auth::password_recovery::MessageBody;
-use crate::http::bearer::Bearer;
+use crate::http::bearer::AnyBearer;
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::problem_docs::{NotFoundProblem, PermissionProblems, UnavailableProblem};
@@ -31,10 +31,10 @@ use crate::service;
 pub async fn start_user_reset(
     State(state): State<ApiState>,
     RequestOrigin(origin): RequestOrigin,
-    Bearer(bearer): Bearer,
+    AnyBearer(bearer): AnyBearer,
     user_id: UserId,
 ) -> Result<(StatusCode, Json<MessageBody>), Problem> {
     let permitted = service::require_permission(&state.service, bearer, Permission::UsersWrite).await?;
-    service::start_user_reset(&state.service, permitted, user_id.get()?, &origin).await?;
+    service::start_user_reset(&state.service, &permitted, user_id.get()?, &origin).await?;
     Ok((StatusCode::ACCEPTED, Json(MessageBody { message: "Password recovery email sent." })))
 }

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use latchkey_clients::KeyAlgorithm;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -26,8 +27,12 @@ pub struct MetadataBody {
     token_endpoint: String,
     /// How a registered client shows who it is, where clients can be registered; `none` is a client without a secret, or one
     /// that is not registered.
-    #[schema(example = json!(["none", "client_secret_basic", "client_secret_post"]))]
+    #[schema(example = json!(["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]))]
     token_endpoint_auth_methods_supported: Vec<&'static str>,
+    /// The algorithms of assertions (`private_key_jwt`); absent where clients cannot be registered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(["ES256", "EdDSA", "RS256", "PS256"]))]
+    token_endpoint_auth_signing_alg_values_supported: Option<[&'static str; 4]>,
     /// How tokens are got.
     #[schema(example = json!(["password", "refresh_token", "client_credentials"]))]
     grant_types_supported: Vec<&'static str>,
@@ -38,13 +43,19 @@ pub struct MetadataBody {
     /// What a token is worth.
     introspection_endpoint: String,
     /// How a program shows there who it is; `Bearer` is a superuser's access token.
-    #[schema(example = json!(["Bearer", "client_secret_basic", "client_secret_post"]))]
+    #[schema(example = json!(["Bearer", "client_secret_basic", "client_secret_post", "private_key_jwt"]))]
     introspection_endpoint_auth_methods_supported: Vec<&'static str>,
+    /// As at the token endpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    introspection_endpoint_auth_signing_alg_values_supported: Option<[&'static str; 4]>,
     /// Making a token worth nothing.
     revocation_endpoint: String,
     /// As at the introspection endpoint.
-    #[schema(example = json!(["Bearer", "client_secret_basic", "client_secret_post"]))]
+    #[schema(example = json!(["Bearer", "client_secret_basic", "client_secret_post", "private_key_jwt"]))]
     revocation_endpoint_auth_methods_supported: Vec<&'static str>,
+    /// As at the token endpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revocation_endpoint_auth_signing_alg_values_supported: Option<[&'static str; 4]>,
     /// For people.
     service_documentation: String,
 }
@@ -74,6 +85,7 @@ pub async fn at_issuer_path(state: State<ApiState>, uri: Uri) -> Result<Response
 }
 
 fn build_metadata(issuer: &str, accepts_secrets: bool, registers_clients: bool) -> MetadataBody {
+    const KEY_METHOD: &str = "private_key_jwt";
     const SECRET_METHODS: [&str; 2] = ["client_secret_basic", "client_secret_post"];
     let at = |path: &str| format!("{issuer}{path}");
     let mut methods = vec!["Bearer"];
@@ -84,19 +96,26 @@ fn build_metadata(issuer: &str, accepts_secrets: bool, registers_clients: bool) 
     let mut grants = vec!["password", "refresh_token"];
     if registers_clients {
         token_methods.extend(SECRET_METHODS);
-        grants.push("client_credentials");
+        token_methods.push(KEY_METHOD);
+        methods.push(KEY_METHOD);
+        grants.extend(["client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"]);
     }
+    // RFC 8414 §2: required with `private_key_jwt`.
+    let algorithms = registers_clients.then_some(KeyAlgorithm::NAMES);
     MetadataBody {
         issuer: issuer.to_owned(),
         token_endpoint: at("/api/v1/auth/token"),
         token_endpoint_auth_methods_supported: token_methods,
+        token_endpoint_auth_signing_alg_values_supported: algorithms,
         grant_types_supported: grants,
         response_types_supported: vec![],
         jwks_uri: at("/.well-known/jwks.json"),
         introspection_endpoint: at("/api/v1/auth/introspect"),
         introspection_endpoint_auth_methods_supported: methods.clone(),
+        introspection_endpoint_auth_signing_alg_values_supported: algorithms,
         revocation_endpoint: at("/api/v1/auth/revoke"),
         revocation_endpoint_auth_methods_supported: methods,
+        revocation_endpoint_auth_signing_alg_values_supported: algorithms,
         service_documentation: at("/docs/"),
     }
 }

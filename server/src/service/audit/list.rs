@@ -10,7 +10,7 @@ use crate::store::{AuditEntry, AuditQuery};
 /// [`ServiceError::Unavailable`]
 pub async fn list_audit(
     service: &Service,
-    permitted: Permitted,
+    permitted: &Permitted,
     query: AuditQuery,
 ) -> Result<Page<AuditEntry>, ServiceError> {
     let limit = query.limit;

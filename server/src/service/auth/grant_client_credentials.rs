@@ -9,7 +9,6 @@ use uuid::Uuid;
 
 use crate::crypto::ClientGrant;
 use crate::domain::{AuditEvent, AuditKind, Origin, Outcome};
-use crate::service::authenticate_client::authenticate_registered_client;
 use crate::service::{IssuedToken, NamedClient, Service, ServiceError};
 
 /// A request for a token.
@@ -39,9 +38,7 @@ pub async fn grant_client_credentials(
     origin: &Origin,
     now: DateTime<Utc>,
 ) -> Result<GrantedClientToken, ServiceError> {
-    request.client.refuse_ambiguous()?;
-    let authenticated =
-        authenticate_registered_client(service, &request.client.readings, origin, now).await?;
+    let authenticated = request.client.authenticate(service, origin, now).await?;
     let client = &*authenticated.client;
     let emit = |outcome, detail| {
         // As an introspection, it changes nothing and may be frequent: a log line and a metric, no row.
@@ -62,13 +59,17 @@ pub async fn grant_client_credentials(
             return Err(error);
         }
     };
+    let lifetime_ends = now + TimeDelta::seconds(client.access_token_ttl.into());
+    let workload = authenticated.workload.as_ref();
     let grant = ClientGrant {
         client_id: &client.client_id,
         credential: authenticated.credential,
         audience,
         scope: scope.as_deref(),
+        workload: workload.map(|workload| &workload.token),
         jti: Uuid::new_v4(),
-        expires_at: now + TimeDelta::seconds(client.access_token_ttl.into()),
+        // The API server does not accept the token of the workload for longer.
+        expires_at: workload.map_or(lifetime_ends, |workload| workload.expires_at.min(lifetime_ends)),
     };
     let access = service.tokens.sign_for_client(&grant, now)?;
     emit(
@@ -101,7 +102,7 @@ fn decide<'a>(
 }
 
 /// The requested scopes in the order in which the client has them; all of them if none is requested.
-fn decide_scope(allowed: &[String], requested: &str) -> Result<Option<String>, ServiceError> {
+pub(super) fn decide_scope(allowed: &[String], requested: &str) -> Result<Option<String>, ServiceError> {
     let mut requested: HashSet<_> = requested.split(' ').filter(|scope| !scope.is_empty()).collect();
     let asks_for_all = requested.is_empty();
     let granted: Vec<_> =

@@ -2,11 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
+use uuid::Uuid;
 
-use crate::crypto::{ClientToken, SessionToken, TokenKind, VerifiedToken};
+use crate::crypto::{ClientToken, SessionToken, TokenKind, TokenOwner, VerifiedToken};
 use crate::domain::{AuditEvent, AuditKind, Origin, Outcome};
 use crate::service::authenticate::map_token_error;
 use crate::service::client_tokens::accept_client_token;
+use crate::service::exchanged_tokens::{AcceptedExchangedToken, accept_exchanged_token};
 use crate::service::{Service, ServiceError, TokenClient};
 
 /// A valid token.
@@ -23,6 +25,22 @@ pub enum Introspection {
     },
     /// A client's access token.
     Client(ClientToken),
+    /// A client's, which it got for the token of another.
+    Exchanged(AcceptedExchangedToken),
+}
+
+impl Introspection {
+    /// The account and the session of the token.
+    fn session(&self) -> Option<(i64, Uuid)> {
+        match self {
+            Self::Session { claims, .. } => Some((claims.user_id, claims.session_id)),
+            Self::Client(_) => None,
+            Self::Exchanged(token) => match token.claims().subject {
+                TokenOwner::Person { user_id, session_id } => Some((user_id, session_id)),
+                TokenOwner::Client(_) => None,
+            },
+        }
+    }
 }
 
 /// Checks a token of either kind without using it: a refresh token is not rotated, and a rotated one is not treated as
@@ -44,23 +62,23 @@ pub async fn introspect(
             VerifiedToken::Client(token) => accept_client_token(service, token)
                 .await?
                 .map(|accepted| Introspection::Client(accepted.claims().clone())),
+            VerifiedToken::Exchanged(token) => {
+                accept_exchanged_token(service, token).await?.map(Introspection::Exchanged)
+            }
         },
         _ => None,
     };
     // Checked last, so that the account was read before any logout that this check misses.
     asked_by.assert(service).await?;
     service.metrics.count_introspection(if found.is_some() { "active" } else { "inactive" });
-    let session = match &found {
-        Some(Introspection::Session { claims, .. }) => Some(claims),
-        Some(Introspection::Client(_)) | None => None,
-    };
+    let session = found.as_ref().and_then(Introspection::session);
     // Introspection changes nothing and may accompany every request: a log line and a metric, no row.
     service.emit(&AuditEvent {
         kind: AuditKind::TokenIntrospected,
         outcome: Outcome::Success,
         actor_id: asked_by.actor_id(),
-        user_id: session.map(|claims| claims.user_id),
-        session_id: session.map(|claims| claims.session_id),
+        user_id: session.map(|(user_id, _)| user_id),
+        session_id: session.map(|(_, session_id)| session_id),
         origin: Some(origin),
         detail: match asked_by.registered_id() {
             Some(client_id) => json!({ "active": found.is_some(), "client_id": client_id }),

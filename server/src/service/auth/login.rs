@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use latchkey_clients::Client;
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::audit_log;
-use crate::crypto::{HashError, OneTimeSecret};
-use crate::domain::{AuditEvent, AuditKind, ClientId, LoginName, Origin, Outcome, Password, PasswordHash};
+use crate::crypto::{HashError, OneTimeSecret, PersonClaims};
+use crate::domain::{AuditEvent, AuditKind, LoginName, Origin, Outcome, Password, PasswordHash};
 use crate::metrics::Metrics;
 use crate::revocation::Revocation;
+use crate::service::person_grant::{PersonDecision, decide_scopes};
 use crate::service::tokens::TokenSubject;
-use crate::service::{DeviceCookie, LimitedAction, Service, ServiceError, TokenPair};
+use crate::service::{AdmittedClient, DeviceCookie, LimitedAction, Service, ServiceError, TokenPair};
 use crate::store::{KnownDevice, NewSession, Store, session_limit_event};
 
 /// More logins to one account than its replicas have in progress.
@@ -30,7 +32,10 @@ pub struct LoginForm<'a> {
     /// Whether the device is a program, not a browser.
     pub is_program: bool,
     /// The client that a program named.
-    pub client: Option<ClientId>,
+    pub client: AdmittedClient,
+    /// The requested scopes, separated by spaces; empty for all that the client may have. They mean nothing without a
+    /// registered client.
+    pub scope: &'a str,
 }
 
 /// A new session.
@@ -44,19 +49,24 @@ pub struct LoggedIn {
 ///
 /// # Errors
 /// [`ServiceError::InvalidCredentials`], [`ServiceError::Deactivated`], [`ServiceError::Unverified`],
-/// [`ServiceError::RateLimited`], [`ServiceError::Overloaded`], [`ServiceError::Unavailable`]
+/// [`ServiceError::NotAllowedClient`], [`ServiceError::InvalidScope`], [`ServiceError::RateLimited`],
+/// [`ServiceError::Overloaded`], [`ServiceError::Unavailable`]
 pub async fn login(
     service: &Service,
     form: LoginForm<'_>,
     origin: &Origin,
     now: DateTime<Utc>,
 ) -> Result<LoggedIn, ServiceError> {
-    let result = log_in_within_limits(service, form, origin, now).await;
+    // What the client may not have is no attempt to log in.
+    let scopes =
+        form.client.registered().map(|client| decide_scopes(client, form.scope, None)).transpose()?;
+    let result = log_in_within_limits(service, form, scopes, origin, now).await;
     service.metrics.count_login(match &result {
         Ok(_) => "succeeded",
         Err(ServiceError::InvalidCredentials) => "refused",
         Err(ServiceError::Deactivated) => "deactivated",
         Err(ServiceError::Unverified) => "unverified",
+        Err(ServiceError::NotAllowedClient) => "not_allowed",
         Err(ServiceError::RateLimited(_)) => "limited",
         Err(ServiceError::Overloaded(_)) => "overloaded",
         Err(_) => "failed",
@@ -67,6 +77,7 @@ pub async fn login(
 async fn log_in_within_limits(
     service: &Service,
     form: LoginForm<'_>,
+    scopes: Option<Vec<String>>,
     origin: &Origin,
     now: DateTime<Utc>,
 ) -> Result<LoggedIn, ServiceError> {
@@ -74,11 +85,16 @@ async fn log_in_within_limits(
     service.hashing.check_capacity()?;
     let device = service.find_device(form.device).await?;
     let attempt = service.limit(LimitedAction::Login, form.name, device.as_ref(), origin).await?;
-    let result = log_in(service, form, device, origin, now).await;
+    let result = log_in(service, form, device, scopes.as_deref(), origin, now).await;
     match &result {
         Ok(_) => attempt.settle(true).await,
         // A guess that was answered stays counted. Any other error revealed nothing.
-        Err(ServiceError::InvalidCredentials | ServiceError::Deactivated | ServiceError::Unverified) => {
+        Err(
+            ServiceError::InvalidCredentials
+            | ServiceError::Deactivated
+            | ServiceError::Unverified
+            | ServiceError::NotAllowedClient,
+        ) => {
             attempt.settle(false).await;
         }
         _ => attempt.give_back().await,
@@ -90,6 +106,7 @@ async fn log_in(
     service: &Service,
     form: LoginForm<'_>,
     device: Option<KnownDevice>,
+    scopes: Option<&[String]>,
     origin: &Origin,
     now: DateTime<Utc>,
 ) -> Result<LoggedIn, ServiceError> {
@@ -125,14 +142,20 @@ async fn log_in(
         service.record(&refused("unverified")).await?;
         return Err(ServiceError::Unverified);
     }
+    let claims = match client.registered() {
+        Some(client) => decide_claims(service, (client, scopes), account.id, refused("not_allowed")).await?,
+        None => PersonClaims::default(),
+    };
     let verified_hash = rehash_if_needed(service, account.id, stored, password).await?;
+    let (access_expires_at, refresh_expires_at) = service.tokens.expiries(client.registered(), now);
     let subject = TokenSubject {
         user_id: account.id,
         session_id: Uuid::now_v7(),
         refresh_jti: Uuid::now_v7(),
-        client,
-        access_expires_at: now + service.tokens.access_lifetime,
-        refresh_expires_at: now + service.tokens.refresh_lifetime,
+        client: client.id().cloned(),
+        claims,
+        access_expires_at,
+        refresh_expires_at,
     };
     // Signed first: no session starts whose tokens cannot be signed.
     let pair = service.tokens.sign_pair(account.username, &subject, now)?;
@@ -154,6 +177,7 @@ async fn log_in(
             origin,
             device: device.as_deref(),
             is_program,
+            scopes,
         })
         .await?;
     let Some(before) = begun else { return Err(ServiceError::InvalidCredentials) };
@@ -163,6 +187,23 @@ async fn log_in(
     service.emit(&AuditEvent::own(AuditKind::Login, account.id, origin).in_session(subject.session_id));
     end_surplus_sessions(service, account.id, before, origin).await?;
     Ok(LoggedIn { pair, new_device })
+}
+
+/// What the access token says for a registered client with these scopes. `refused` is recorded if the person may not use it.
+async fn decide_claims(
+    service: &Service,
+    (client, scopes): (&Client, Option<&[String]>),
+    user_id: i64,
+    mut refused: AuditEvent<'_>,
+) -> Result<PersonClaims, ServiceError> {
+    match service.decide_login(client, scopes.unwrap_or_default(), user_id).await? {
+        PersonDecision::Granted(claims) => Ok(claims),
+        PersonDecision::NotAllowed | PersonDecision::Over => {
+            refused.detail["client_id"] = client.client_id.as_str().into();
+            service.record(&refused).await?;
+            Err(ServiceError::NotAllowedClient)
+        }
+    }
 }
 
 /// Ends the oldest sessions beyond the limit. What concurrent logins exceed is ended after they were answered, by the last
@@ -223,8 +264,9 @@ pub(super) fn no_randomness() -> ServiceError {
     ServiceError::Internal("the system gives no randomness".to_owned())
 }
 
-/// Returns the hash that is now stored for the verified password; if too many hashes wait, the old one. Of several concurrent logins one replaces the hash; the
-/// others verify the password against the new one, which may also be that of a password changed in the meantime.
+/// Returns the hash that is now stored for the verified password; if too many hashes wait, the old one. Of several
+/// concurrent logins one replaces the hash; the others verify the password against the new one, which may also be that of
+/// a password changed in the meantime.
 async fn rehash_if_needed(
     service: &Service,
     user_id: i64,

@@ -2,17 +2,18 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
+use uuid::Uuid;
 
 use super::introspect::verify_either_kind;
 use super::logout::announce_end;
-use crate::crypto::{ClientToken, SessionToken, TokenKind, VerifiedToken};
+use crate::crypto::{SessionToken, TokenKind, VerifiedToken};
 use crate::domain::clock::KEPT_AFTER_EXPIRY;
-use crate::domain::{AuditEvent, AuditKind, Origin, Outcome};
+use crate::domain::{AuditEvent, AuditKind, ClientId, Origin, Outcome};
 use crate::service::{Service, ServiceError, Superuser, TokenClient};
 
-/// Revokes a token: when this returns, every replica refuses it. With a person's token of either kind its session ends; an
-/// expired or rotated one still identifies its session. A client's token ends alone. A token that this service did not issue
-/// needs no revocation (RFC 7009 §2.2).
+/// Revokes a token: when this returns, every replica refuses it. With a person's token of either kind its session ends;
+/// an expired or rotated one still identifies its session. A client's token ends alone, also one that it got for a
+/// person's. A token that this service did not issue needs no revocation (RFC 7009 §2.2).
 ///
 /// # Errors
 /// [`ServiceError::UnauthorizedClient`] for a token that was issued to another client;
@@ -39,7 +40,12 @@ pub async fn revoke_token(
             end_session_of_token(service, &asked_by, kind, &token, origin).await
         }
         Some((_, VerifiedToken::Client(token))) => {
-            revoke_client_token(service, &asked_by, &token, origin, now).await
+            let token = (token.jti, token.expires_at, &token.client);
+            revoke_client_token(service, &asked_by, token, origin, now).await
+        }
+        Some((_, VerifiedToken::Exchanged(token))) => {
+            let token = (token.jti, token.expires_at, token.actors.current());
+            revoke_client_token(service, &asked_by, token, origin, now).await
         }
     }
 }
@@ -64,7 +70,7 @@ async fn end_session_of_token(
     let ended = match asked_by.superuser() {
         Some(superuser) => service
             .store
-            .end_session_of((token.session_id, token.user_id), superuser.administrator(), &event)
+            .end_session_of((token.session_id, token.user_id), &superuser.administrator(), &event)
             .await
             .map_err(|error| superuser.explain(service, error))?,
         None => service.store.end_session(token.session_id, token.user_id, &event).await?.into_revoked(),
@@ -75,7 +81,7 @@ async fn end_session_of_token(
 async fn revoke_client_token(
     service: &Service,
     asked_by: &TokenClient,
-    token: &ClientToken,
+    (jti, expires_at, client): (Uuid, i64, &ClientId),
     origin: &Origin,
     now: DateTime<Utc>,
 ) -> Result<(), ServiceError> {
@@ -84,7 +90,7 @@ async fn revoke_client_token(
         Some(superuser) => superuser.explain(service, error),
         None => ServiceError::from(error),
     };
-    let expires_at = DateTime::from_timestamp(token.expires_at, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
+    let expires_at = DateTime::from_timestamp(expires_at, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
     if expires_at <= now - KEPT_AFTER_EXPIRY {
         // No replica accepts it, and housekeeping would delete the revocation.
         return asked_by.assert(service).await;
@@ -98,19 +104,20 @@ async fn revoke_client_token(
         origin: Some(origin),
         detail: json!({
             "token": TokenKind::Access.as_str(),
-            "jti": token.jti,
-            "client_id": token.client.as_str(),
+            "jti": jti,
+            "client_id": client.as_str(),
         }),
     };
     let administrator = superuser.map(Superuser::administrator);
-    let revoked = service.store.revoke_client_token((token.jti, expires_at), administrator, &event).await;
+    let store = &service.store;
+    let revoked = store.revoke_client_token((jti, expires_at), administrator.as_ref(), &event).await;
     let revoked = match revoked.map_err(explain)? {
         Some(revoked) => {
             service.emit(&event);
             Some(revoked)
         }
         // An earlier request may have been interrupted before it announced the revocation.
-        None => service.store.recent_client_token_end(token.jti).await?,
+        None => store.recent_client_token_end(jti).await?,
     };
     Ok(service.revocation.announce(revoked.as_slice()).await?)
 }

@@ -2,19 +2,21 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::crypto::VerifiedToken;
-use crate::domain::ClientId;
+use crate::crypto::{SessionToken, VerifiedToken};
 use crate::service::authenticate::map_token_error;
 use crate::service::client_tokens::{AcceptedClientToken, accept_client_token};
+use crate::service::exchanged_tokens::{AcceptedExchangedToken, accept_exchanged_token};
 use crate::service::{Service, ServiceError};
 use crate::store::Profile;
 
 /// Whose a token is.
 pub enum Identity {
-    /// A person's, who got it with this client, by the name that the client gave itself.
-    Person { profile: Profile, client: Option<ClientId> },
+    /// A person's, with the client that it was issued to, by the name that the client gave itself, its scopes and groups.
+    Person { profile: Profile, token: SessionToken },
     /// A client's own.
     Client(AcceptedClientToken),
+    /// A client's, which it got for the token of another.
+    Exchanged(AcceptedExchangedToken),
 }
 
 /// Identifies the bearer of an access token for this service.
@@ -32,7 +34,7 @@ pub async fn identify_bearer(
         VerifiedToken::Session(token) => {
             let profile = service.accounts.read(&token).await?;
             let profile = profile.ok_or(ServiceError::InvalidAccessToken)?;
-            Ok(Identity::Person { profile, client: token.client })
+            Ok(Identity::Person { profile, token })
         }
         VerifiedToken::Client(token) => {
             // RFC 9068 §4: a service that a client calls with a token must not be able to use it at another one.
@@ -41,6 +43,13 @@ pub async fn identify_bearer(
             }
             let accepted = accept_client_token(service, token).await?;
             accepted.map(Identity::Client).ok_or(ServiceError::InvalidAccessToken)
+        }
+        VerifiedToken::Exchanged(token) => {
+            if *token.audience != *service.audience() {
+                return Err(ServiceError::InvalidAccessToken);
+            }
+            let accepted = accept_exchanged_token(service, token).await?;
+            accepted.map(Identity::Exchanged).ok_or(ServiceError::InvalidAccessToken)
         }
     }
 }

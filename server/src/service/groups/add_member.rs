@@ -11,7 +11,7 @@ use crate::store::MembershipOutcome;
 /// [`ServiceError::Unavailable`]
 pub async fn add_member(
     service: &Service,
-    permitted: Permitted,
+    permitted: &Permitted,
     (name, user_id): (&GroupName, i64),
     origin: &Origin,
 ) -> Result<bool, ServiceError> {

@@ -16,15 +16,15 @@ pub struct GroupChangeForm {
     pub permissions: Option<Vec<String>>,
 }
 
-/// Changes the group. When this returns, no member acts by a permission that was withdrawn: each request reads the permissions,
-/// and each transaction asserts them.
+/// Changes the group. When this returns, no member acts by a permission that was withdrawn: each request reads the
+/// permissions, and each transaction asserts them.
 ///
 /// # Errors
 /// [`ServiceError::Invalid`], [`ServiceError::UnknownGroup`], [`ServiceError::Conflict`], [`ServiceError::HoldsMore`],
 /// [`ServiceError::NotSuperuser`] when somebody else grants or withdraws permissions, [`ServiceError::Unavailable`]
 pub async fn change_group(
     service: &Service,
-    permitted: Permitted,
+    permitted: &Permitted,
     name: &GroupName,
     form: GroupChangeForm,
     origin: &Origin,

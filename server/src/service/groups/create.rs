@@ -23,7 +23,7 @@ pub struct GroupForm {
 /// permissions, [`ServiceError::Unavailable`]
 pub async fn create_group(
     service: &Service,
-    permitted: Permitted,
+    permitted: &Permitted,
     form: GroupForm,
     origin: &Origin,
 ) -> Result<Group, ServiceError> {

@@ -9,7 +9,7 @@ use crate::service::{Permitted, Service, ServiceError};
 /// [`ServiceError::UnknownGroup`], [`ServiceError::HoldsMore`], [`ServiceError::Unavailable`]
 pub async fn delete_group(
     service: &Service,
-    permitted: Permitted,
+    permitted: &Permitted,
     name: &GroupName,
     origin: &Origin,
 ) -> Result<(), ServiceError> {

@@ -10,7 +10,7 @@ use crate::store::{Group, GroupQuery};
 /// [`ServiceError::Unavailable`]
 pub async fn list_groups(
     service: &Service,
-    permitted: Permitted,
+    permitted: &Permitted,
     query: GroupQuery,
 ) -> Result<Page<Group>, ServiceError> {
     let limit = query.limit;

@@ -11,7 +11,7 @@ use crate::store::{Member, MembershipQuery};
 /// changed since it was asked, [`ServiceError::Unavailable`]
 pub async fn list_members(
     service: &Service,
-    permitted: Permitted,
+    permitted: &Permitted,
     name: &GroupName,
     query: MembershipQuery,
 ) -> Result<Page<Member>, ServiceError> {

@@ -10,7 +10,7 @@ use crate::store::Group;
 /// [`ServiceError::UnknownGroup`], [`ServiceError::Unavailable`]
 pub async fn show_group(
     service: &Service,
-    permitted: Permitted,
+    permitted: &Permitted,
     name: &GroupName,
 ) -> Result<Group, ServiceError> {
     service

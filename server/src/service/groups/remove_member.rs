@@ -13,14 +13,14 @@ use crate::store::{MembershipOutcome, StoreError};
 /// [`ServiceError::Unavailable`] when the end of the sessions could not be made known; it may be asked for again.
 pub async fn remove_member(
     service: &Service,
-    permitted: Permitted,
+    permitted: &Permitted,
     (name, user_id): (&GroupName, i64),
     end_sessions: bool,
     origin: &Origin,
 ) -> Result<(), ServiceError> {
     let store = &service.store;
     let done = store.remove_member((name, user_id), end_sessions, permitted.administrator(), origin).await;
-    let is_own_end = matches!(done, Err(StoreError::SessionOver)) && user_id == permitted.user_id();
+    let is_own_end = matches!(done, Err(StoreError::SessionOver)) && permitted.user_id() == Some(user_id);
     let is_gone = matches!(done, Ok(MembershipOutcome::UnknownGroup | MembershipOutcome::UnknownAccount));
     if end_sessions && (is_own_end || is_gone) {
         announce_recent_ends(service, user_id, None).await?;

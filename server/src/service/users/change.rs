@@ -21,18 +21,18 @@ pub struct UserChangeForm {
     pub is_superuser: Option<bool>,
 }
 
-/// Updates the account. Deactivation ends its sessions: when this returns, every replica refuses its tokens. A demotion takes
-/// effect immediately too, since every transaction of an administrator asserts its right. A notice of a changed address is sent
-/// to the old one (OWASP ASVS 5.0 §6.3.7).
+/// Updates the account. Deactivation ends its sessions: when this returns, every replica refuses its tokens. A demotion
+/// takes effect immediately too, since every transaction of an administrator asserts its right. A notice of a changed
+/// address is sent to the old one (OWASP ASVS 5.0 §6.3.7).
 ///
 /// # Errors
 /// [`ServiceError::Invalid`], [`ServiceError::UnknownAccount`], [`ServiceError::LastSuperuser`],
-/// [`ServiceError::Conflict`], [`ServiceError::HoldsMore`], [`ServiceError::NotSuperuser`] when somebody else makes the account a
-/// superuser's, [`ServiceError::Unavailable`]: when a deactivation could not be made known, it may
-/// be asked for again.
+/// [`ServiceError::Conflict`], [`ServiceError::HoldsMore`], [`ServiceError::NotSuperuser`] when somebody else makes the
+/// account a superuser's, [`ServiceError::Unavailable`]: when a deactivation could not be made known, it may be asked for
+/// again.
 pub async fn change_user(
     service: &Service,
-    permitted: Permitted,
+    permitted: &Permitted,
     user_id: i64,
     form: UserChangeForm,
     origin: &Origin,
@@ -64,13 +64,13 @@ pub async fn change_user(
 }
 
 /// The event for a refused removal of the last superuser.
-pub(in crate::service) fn refused_as_last(
+pub(in crate::service) fn refused_as_last<'a>(
     kind: AuditKind,
-    permitted: Permitted,
+    permitted: &Permitted,
     user_id: i64,
-    origin: &Origin,
-) -> AuditEvent<'_> {
-    let event = AuditEvent::own(kind, user_id, origin).by(permitted.user_id());
+    origin: &'a Origin,
+) -> AuditEvent<'a> {
+    let event = permitted.attribute(AuditEvent::own(kind, user_id, origin));
     event.with(json!({ "reason": "last_superuser" })).refused()
 }
 

@@ -55,7 +55,7 @@ enum FirstPassword {
 /// [`ServiceError::Unavailable`]
 pub async fn create_user(
     service: &Service,
-    permitted: Permitted,
+    permitted: &Permitted,
     form: AccountForm,
     origin: &Origin,
 ) -> Result<Profile, ServiceError> {

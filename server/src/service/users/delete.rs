@@ -14,7 +14,7 @@ use crate::store::Administered;
 /// [`ServiceError::Unavailable`]
 pub async fn delete_user(
     service: &Service,
-    permitted: Permitted,
+    permitted: &Permitted,
     user_id: i64,
     origin: &Origin,
 ) -> Result<(), ServiceError> {

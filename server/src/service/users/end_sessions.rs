@@ -12,12 +12,12 @@ use crate::store::{Administered, StoreError};
 /// asked for again.
 pub async fn end_user_sessions(
     service: &Service,
-    permitted: Permitted,
+    permitted: &Permitted,
     user_id: i64,
     origin: &Origin,
 ) -> Result<(), ServiceError> {
     let done = service.store.end_account_sessions(user_id, permitted.administrator(), origin).await;
-    if matches!(done, Err(StoreError::SessionOver)) && user_id == permitted.user_id() {
+    if matches!(done, Err(StoreError::SessionOver)) && permitted.user_id() == Some(user_id) {
         announce_recent_ends(service, user_id, None).await?;
     }
     match done.map_err(|error| permitted.explain(service, error))? {

@@ -29,7 +29,7 @@ impl<T> Page<T> {
 /// [`ServiceError::Unavailable`]
 pub async fn list_users(
     service: &Service,
-    permitted: Permitted,
+    permitted: &Permitted,
     query: AccountQuery,
 ) -> Result<Page<Account>, ServiceError> {
     let limit = query.limit;

@@ -10,7 +10,7 @@ use crate::store::{Group, MembershipQuery};
 /// changed since it was asked, [`ServiceError::Unavailable`]
 pub async fn list_user_groups(
     service: &Service,
-    permitted: Permitted,
+    permitted: &Permitted,
     user_id: i64,
     query: MembershipQuery,
 ) -> Result<Page<Group>, ServiceError> {

@@ -9,7 +9,7 @@ use crate::store::Account;
 /// [`ServiceError::UnknownAccount`], [`ServiceError::Unavailable`]
 pub async fn show_user(
     service: &Service,
-    permitted: Permitted,
+    permitted: &Permitted,
     user_id: i64,
 ) -> Result<Account, ServiceError> {
     service

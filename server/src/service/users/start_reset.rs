@@ -12,7 +12,7 @@ use crate::store::ResetStarted;
 /// [`ServiceError::Unavailable`]
 pub async fn start_user_reset(
     service: &Service,
-    permitted: Permitted,
+    permitted: &Permitted,
     user_id: i64,
     origin: &Origin,
 ) -> Result<(), ServiceError> {

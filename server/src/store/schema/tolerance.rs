@@ -9,8 +9,21 @@ use crate::store::pool::Pool;
 use crate::store::schema_version::{REQUIRED_SCHEMA_VERSION, SERVER_APPLICATION};
 
 /// Every migration, and the oldest server that can live with it.
-pub(super) const OLDEST_SERVERS: [(i64, i64); 10] =
-    [(1, 1), (2, 1), (3, 1), (4, 1), (5, 1), (6, 1), (7, 1), (8, 1), (9, 1), (10, 1)];
+pub(super) const OLDEST_SERVERS: [(i64, i64); 13] = [
+    (1, 1),
+    (2, 1),
+    (3, 1),
+    (4, 1),
+    (5, 1),
+    (6, 1),
+    (7, 1),
+    (8, 1),
+    (9, 1),
+    (10, 1),
+    (11, 1),
+    (12, 1),
+    (13, 1),
+];
 
 /// The oldest server that can live with the schema that this binary makes.
 pub const OLDEST_TOLERATED_SERVER: i64 = {
