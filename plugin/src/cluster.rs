@@ -1,19 +1,19 @@
 //! The connection to the cluster that the options name.
 
-use std::fmt::Debug;
 use std::path::Path;
 
 use k8s_openapi::NamespaceResourceScope;
-use kube::api::ListParams;
+use kube::api::{GetParams, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::Request;
-use kube::{Api, Client, Config, Resource, ResourceExt};
+use kube::{Api, Client, Config, Resource};
 use latchkey_crds::{AuthClient, AuthService};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::cli::ClusterArguments;
 use crate::failure::{Failure, chain};
+use crate::lists::{Listed, read};
 
 /// The field manager of what this plugin writes.
 pub const FIELD_MANAGER: &str = "kubectl-latchkey";
@@ -58,11 +58,27 @@ impl Cluster {
 
     /// The AuthService of this name. If there is none, the failure lists the names that exist.
     pub async fn auth_service(&self, name: &str) -> Result<AuthService, Failure> {
+        Ok(read(self.auth_service_as_stored(name).await?)?)
+    }
+
+    /// [`Self::auth_service`], also if this release cannot read it.
+    pub async fn auth_service_as_stored(&self, name: &str) -> Result<Value, Failure> {
         let action = format!("read the AuthService {}/{name}", self.namespace);
-        match self.api::<AuthService>().get_opt(name).await {
+        match self.get_as_stored::<AuthService>(name).await {
             Ok(Some(found)) => Ok(found),
             Ok(None) => Err(self.missing(name).await),
             Err(error) => Err(Failure::of_request(&action, &error)),
+        }
+    }
+
+    async fn get_as_stored<K: Resource<DynamicType = ()>>(
+        &self,
+        name: &str,
+    ) -> Result<Option<Value>, kube::Error> {
+        let request = Request::new(K::url_path(&(), Some(&self.namespace))).get(name, &GetParams::default());
+        match self.client.request(request.map_err(kube::Error::BuildRequest)?).await {
+            Err(kube::Error::Api(status)) if status.reason == "NotFound" => Ok(None),
+            found => found.map(Some),
         }
     }
 
@@ -72,7 +88,7 @@ impl Cluster {
             Err(Failure::NoDefinition) => Failure::NoDefinition,
             Err(_) => Failure::NotFound(format!("the namespace {namespace} has no AuthService {name}")),
             Ok(found) => {
-                let names: Vec<String> = found.iter().map(ResourceExt::name_any).collect();
+                let names = found.names();
                 let existing = match names.len() {
                     0 => "it has none; -n names another namespace".to_owned(),
                     _ => format!("it has {}", names.join(", ")),
@@ -83,17 +99,16 @@ impl Cluster {
     }
 
     /// The AuthServices of the namespace, or of all namespaces.
-    pub async fn auth_services(&self, all_namespaces: bool) -> Result<Vec<AuthService>, Failure> {
-        let api = if all_namespaces { Api::all(self.client.clone()) } else { self.api::<AuthService>() };
-        let list = api.list(&ListParams::default()).await;
-        list.map(|list| list.items).map_err(|error| Failure::of_request("list the AuthServices", &error))
+    pub async fn auth_services(&self, all_namespaces: bool) -> Result<Listed<AuthService>, Failure> {
+        let listed = self.list_all(all_namespaces).await;
+        listed.map_err(|error| Failure::of_request("list the AuthServices", &error))
     }
 
     /// The AuthClient of this name. If there is none, the failure lists the names that exist.
     pub async fn auth_client(&self, name: &str) -> Result<AuthClient, Failure> {
         let namespace = &self.namespace;
-        match self.api::<AuthClient>().get_opt(name).await {
-            Ok(Some(found)) => Ok(found),
+        match self.get_as_stored::<AuthClient>(name).await {
+            Ok(Some(found)) => Ok(read(found)?),
             Err(error) => Err(of_clients(&format!("read the AuthClient {namespace}/{name}"), &error)),
             Ok(None) => {
                 let found = self.auth_clients(false).await;
@@ -102,10 +117,7 @@ impl Cluster {
                     Err(failure @ Failure::NoCluster(_)) => return Err(failure),
                     Err(_) => String::new(),
                     Ok(found) if found.is_empty() => ": it has none; -n names another namespace".to_owned(),
-                    Ok(found) => {
-                        let names: Vec<String> = found.iter().map(ResourceExt::name_any).collect();
-                        format!(": it has {}", names.join(", "))
-                    }
+                    Ok(found) => format!(": it has {}", found.names().join(", ")),
                 };
                 Err(Failure::NotFound(format!(
                     "the namespace {namespace} has no AuthClient {name}{existing}"
@@ -114,35 +126,34 @@ impl Cluster {
         }
     }
 
-    /// The AuthClients of the namespace, or of all namespaces. One that this release cannot read, such as one of another
-    /// tenant, does not hide the others.
-    pub async fn auth_clients(&self, all_namespaces: bool) -> Result<Vec<AuthClient>, Failure> {
-        let namespace = (!all_namespaces).then_some(self.namespace.as_str());
-        let request = Request::new(AuthClient::url_path(&(), namespace)).list(&ListParams::default());
-        let list = match request.map_err(kube::Error::BuildRequest) {
-            Ok(request) => self.client.request::<Value>(request).await,
-            Err(error) => Err(error),
-        };
-        let mut list = list.map_err(|error| of_clients("list the AuthClients", &error))?;
-        let items = list["items"].take();
-        let items = items.as_array().into_iter().flatten().cloned().map(|mut item| {
-            // They are not shown, and may contain times that cannot be represented.
-            if let Some(metadata) = item["metadata"].as_object_mut() {
-                metadata.remove("managedFields");
-            }
-            serde_json::from_value(item)
-        });
-        Ok(items.filter_map(Result::ok).collect())
+    /// The AuthClients of the namespace, or of all namespaces.
+    pub async fn auth_clients(&self, all_namespaces: bool) -> Result<Listed<AuthClient>, Failure> {
+        let listed = self.list_all(all_namespaces).await;
+        listed.map_err(|error| of_clients("list the AuthClients", &error))
     }
 
-    /// The objects of a kind with these labels.
+    async fn list_all<K>(&self, all_namespaces: bool) -> Result<Listed<K>, kube::Error>
+    where
+        K: Resource<DynamicType = ()> + DeserializeOwned,
+    {
+        let namespace = (!all_namespaces).then_some(self.namespace.as_str());
+        Ok(Listed::of(self.list_as_stored(&K::url_path(&(), namespace), "").await?))
+    }
+
+    /// The objects of a kind with these labels. Those that this release cannot read are left out.
     pub async fn list<K>(&self, labels: &str) -> Result<Vec<K>, kube::Error>
     where
-        K: Resource<Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
-        K::DynamicType: Default,
+        K: Resource<DynamicType = ()> + DeserializeOwned,
     {
-        let list = self.api::<K>().list(&ListParams::default().labels(labels)).await?;
-        Ok(list.items)
+        let path = K::url_path(&(), Some(&self.namespace));
+        Ok(Listed::of(self.list_as_stored(&path, labels).await?).read)
+    }
+
+    /// The objects with these labels at a path of the API. Those of a list have neither `apiVersion` nor `kind`.
+    pub async fn list_as_stored(&self, path: &str, labels: &str) -> Result<Vec<Value>, kube::Error> {
+        let request = Request::new(path).list(&ListParams::default().labels(labels));
+        let mut list = self.client.request::<Value>(request.map_err(kube::Error::BuildRequest)?).await?;
+        Ok(list["items"].as_array_mut().map(std::mem::take).unwrap_or_default())
     }
 
     /// The options of kubectl that name the same cluster, user and namespace.
@@ -178,7 +189,7 @@ async fn configuration(arguments: &ClusterArguments) -> Result<Config, Failure> 
         cluster: arguments.cluster.clone(),
         user: arguments.user.clone(),
     };
-    let kubeconfig = match read(arguments.kubeconfig.as_deref()) {
+    let kubeconfig = match read_kubeconfig(arguments.kubeconfig.as_deref()) {
         Ok(kubeconfig) => kubeconfig,
         // In a pod, kubectl uses the account of the pod.
         Err(failure) => {
@@ -205,7 +216,7 @@ fn impersonating(mut config: Config, arguments: &ClusterArguments) -> Config {
     config
 }
 
-fn read(path: Option<&Path>) -> Result<Kubeconfig, Failure> {
+fn read_kubeconfig(path: Option<&Path>) -> Result<Kubeconfig, Failure> {
     let result = path.map_or_else(Kubeconfig::read, Kubeconfig::read_from);
     result.map_err(|error| {
         Failure::NoCluster(format!("no kubeconfig can be read: {}; --kubeconfig names one", chain(&error)))

@@ -4,7 +4,6 @@
 use std::process::ExitCode;
 
 use clap::CommandFactory;
-use kube::ResourceExt;
 
 use crate::cli::{Arguments, ClusterArguments};
 use crate::cluster::Cluster;
@@ -127,13 +126,11 @@ async fn names(arguments: &ClusterArguments, words: &[String], kind: Kind) -> Ve
     arguments.kubeconfig = value(["--kubeconfig", "--kubeconfig"]).map(Into::into).or(arguments.kubeconfig);
     let Ok(cluster) = Cluster::connect(arguments).await else { return Vec::new() };
     match kind {
-        Kind::AuthService => named(&cluster.auth_services(false).await.unwrap_or_default()),
-        Kind::AuthClient => named(&cluster.auth_clients(false).await.unwrap_or_default()),
+        Kind::AuthService => {
+            cluster.auth_services(false).await.map(|found| found.names()).unwrap_or_default()
+        }
+        Kind::AuthClient => cluster.auth_clients(false).await.map(|found| found.names()).unwrap_or_default(),
     }
-}
-
-fn named(objects: &[impl ResourceExt]) -> Vec<String> {
-    objects.iter().map(ResourceExt::name_any).collect()
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub async fn start(
     (stdin, stdout): (Stdio, Stdio),
     printer: &Printer,
 ) -> Result<Child, Failure> {
-    cluster.auth_service(name).await?;
+    cluster.auth_service_as_stored(name).await?;
     let pod = choose_pod(cluster, name).await?;
     printer.note(&format!("in the pod {pod}:"));
     let mut kubectl = Command::new("kubectl");

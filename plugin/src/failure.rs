@@ -2,6 +2,8 @@
 
 use kube::core::Status;
 
+use crate::lists::Unreadable;
+
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -22,6 +24,12 @@ pub enum Failure {
     /// The condition did not occur in time.
     #[error("{0}")]
     TimedOut(String),
+}
+
+impl From<Unreadable> for Failure {
+    fn from(object: Unreadable) -> Self {
+        Self::Failed(object.to_string())
+    }
 }
 
 impl Failure {

@@ -10,6 +10,7 @@ mod confirm;
 mod exec;
 mod failure;
 mod keys;
+mod lists;
 mod logs;
 mod manifest;
 mod output;

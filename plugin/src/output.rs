@@ -1,6 +1,6 @@
 //! Writing to the terminal: colours, tables, JSON and YAML.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::io::{IsTerminal, Write};
 
 use serde::Serialize;
@@ -136,6 +136,13 @@ impl Printer {
     /// Writes a line about the progress to standard error.
     pub fn note(&self, text: &str) {
         let _ = writeln!(std::io::stderr(), "{}", painted(text, Tone::Faint, self.err_is_coloured));
+    }
+
+    /// Writes a line for each of these to standard error.
+    pub fn notes(&self, texts: &[impl Display]) {
+        for text in texts {
+            self.note(&printable(&text.to_string()));
+        }
     }
 
     /// Writes why the command failed to standard error.

@@ -15,7 +15,7 @@ pub async fn end_all(
     options: &EndAllArguments,
     printer: &Printer,
 ) -> Result<ExitCode, Failure> {
-    cluster.auth_service(&options.name).await?;
+    cluster.auth_service_as_stored(&options.name).await?;
     let service = format!("{}/{}", cluster.namespace, options.name);
     let question = format!("End all sessions of {service}? Every user has to log in again.");
     confirm(&question, options.yes)?;

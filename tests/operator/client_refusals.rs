@@ -11,6 +11,7 @@ use crate::client_fixture::{
     wait_for_client_event, wait_for_entry, wait_for_registry, wait_until_ready,
 };
 use crate::fixture::{Fixture, NAME};
+use crate::plugin::{plugin, printed};
 
 fn claim(name: &str, group: &str, value: &str) -> Value {
     json!({"name": name, "values": [{"group": group, "value": value}]})
@@ -367,6 +368,11 @@ async fn an_unreadable_client_hides_no_other() {
     wait_for_entry(&fixture, &format!("{}.good", fixture.namespace)).await;
     assert_eq!(wait_for_entry(&fixture, &id).await, before, "its entry stays");
     wait_for_unreadable(&operator, 1.0).await;
+    let listed = plugin(&fixture, &["clients", "list"]);
+    assert!(printed(&listed).contains("good"), "{listed:?}");
+    let notes = String::from_utf8_lossy(&listed.stderr);
+    assert!(notes.contains("AuthClient client-unreadable/odd cannot be read"), "{notes}");
+    assert!(notes.contains("status.secretRotatedAt") && !notes.contains("9999"), "{notes}");
     let mended = json!({"status": {"secretRotatedAt": null}});
     let patched = api.patch_status("odd", &PatchParams::default(), &Patch::Merge(mended)).await;
     patched.expect("the status is patched");

@@ -18,7 +18,7 @@ use crate::fixture::{Fixture, NAME};
 use crate::plugin::plugin;
 
 /// Every file of an archive, as one text, with its names.
-fn unpacked(archive: &Path) -> (String, String) {
+pub fn unpacked(archive: &Path) -> (String, String) {
     let tar = |options: &[&str]| run_ok(Command::new("tar").args(options).arg(archive));
     (tar(&["--extract", "--gzip", "--to-stdout", "--file"]), tar(&["--list", "--gzip", "--file"]))
 }

@@ -2,6 +2,7 @@
 //! not changed, and all others are reconciled.
 
 use std::path::PathBuf;
+use std::process::Output;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
@@ -9,11 +10,14 @@ use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use latchkey_crds::AuthService;
 use latchkey_tests::control_plane::{CONTROLLERS, Contents, ControlPlane, apply, auth_service_crd};
 use latchkey_tests::operator::{Installation, Operator};
+use latchkey_tests::process::temporary_folder;
 use latchkey_tests::status_port::StatusPort;
 use latchkey_tests::wait;
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, NAME};
+use crate::plugin::{assert_fails, plugin, printed};
+use crate::plugin_bundle::unpacked;
 use crate::waiting::wait_for;
 
 const GAUGE: &str = "latchkey_operator_unreadable_objects";
@@ -195,6 +199,34 @@ fn assert_brief(operator: &Operator) {
     assert!(reports <= 20, "{reports} lines about the same objects");
 }
 
+/// `phase` is unreadable, and [`NAME`] is not.
+fn assert_the_plugin_shows_the_others(fixture: &Fixture) {
+    for arguments in [&["status"][..], &["status", "--all-namespaces", "-o", "json"]] {
+        let output = plugin(fixture, arguments);
+        assert!(printed(&output).contains(NAME), "{output:?}");
+        assert_names_phase(&output);
+    }
+    assert_fails(&plugin(fixture, &["status", "phase"]), 1, &["phase", "status.signingKeys[0].phase"]);
+    assert_fails(&plugin(fixture, &["logs", "phase"]), 1, &["phase has no such pods"]);
+    let folder = temporary_folder("bundle");
+    let archive = folder.path().join("support.tar.gz");
+    let output = plugin(fixture, &["support-bundle", "-o", archive.to_str().expect("a text")]);
+    assert!(output.status.success(), "{output:?}");
+    let (content, names) = unpacked(&archive);
+    for file in [&format!("status/{NAME}.yaml"), "objects/AuthService/phase.yaml"] {
+        assert!(names.contains(file), "{names}");
+    }
+    assert!(content.contains("AuthService test-unreadable/phase cannot be read"), "{content}");
+}
+
+#[track_caller]
+fn assert_names_phase(output: &Output) {
+    let notes = String::from_utf8_lossy(&output.stderr);
+    let line = notes.lines().find(|line| line.contains("AuthService test-unreadable/phase cannot be read"));
+    assert!(line.is_some_and(|line| line.contains("status.signingKeys[0].phase")), "{notes}");
+    assert!(!notes.contains("hunter2"), "{notes}");
+}
+
 #[tokio::test]
 async fn an_unreadable_auth_service_is_reported_and_all_others_are_served() {
     let fixture = fixture("test-unreadable", 201).await;
@@ -235,6 +267,7 @@ async fn an_unreadable_auth_service_is_reported_and_all_others_are_served() {
     }
     wait_for_gauge(&operator, "AuthService", cases.len() + 1).await;
     assert_brief(&operator);
+    assert_the_plugin_shows_the_others(&fixture);
     assert_eq!(untouched(&fixture, "phase").await, keys_before);
     for (case, before) in cases.iter().zip(&before) {
         assert_eq!(untouched(&fixture, case.name).await, *before, "{}", case.name);

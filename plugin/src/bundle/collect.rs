@@ -3,8 +3,8 @@
 use std::io;
 
 use k8s_openapi::api::core::v1::{Event, Pod, Secret};
-use kube::api::{ListParams, LogParams};
-use kube::{Api, ResourceExt};
+use kube::api::LogParams;
+use kube::{Api, Resource, ResourceExt};
 use latchkey_crds::AuthService;
 use serde_json::{Value, json};
 
@@ -14,6 +14,7 @@ use super::{objects, redact};
 use crate::check;
 use crate::cli::BundleArguments;
 use crate::cluster::Cluster;
+use crate::lists::{Listed, read};
 use crate::logs;
 use crate::pods;
 use crate::status::ServiceStatus;
@@ -24,20 +25,22 @@ const LOG_BYTES: i64 = 5 * 1024 * 1024;
 /// Adds everything to the archive; returns what could not be read.
 pub async fn collect(
     cluster: &Cluster,
-    services: &[AuthService],
+    services: &Listed<AuthService>,
     options: &BundleArguments,
     archive: &mut Archive,
 ) -> io::Result<Vec<String>> {
-    let mut errors = Vec::new();
+    let mut errors: Vec<String> = services.unreadable.iter().map(ToString::to_string).collect();
     let (mut found, mut images) = (Vec::new(), Vec::new());
-    for service in services {
-        let (objects, failed) = objects::of_service(cluster, &service.name_any()).await;
+    for name in services.names() {
+        let (objects, failed) = objects::of_service(cluster, &name).await;
         errors.extend(failed);
         found.extend(objects);
-        let mut value = serde_json::to_value(service).unwrap_or_default();
+    }
+    let readable = services.read.iter().map(|service| serde_json::to_value(service).unwrap_or_default());
+    for mut value in readable.chain(services.unreadable.iter().map(|unreadable| unreadable.value.clone())) {
         value["apiVersion"] = json!("latchkey.dev/v1alpha1");
         value["kind"] = json!("AuthService");
-        found.push(objects::Found { kind: "AuthService".to_owned(), name: service.name_any(), value });
+        found.push(objects::Found::of("AuthService", value));
     }
     let operators = operators(cluster, options, &mut errors).await;
     let mut known = known_values(cluster, &mut errors).await;
@@ -54,7 +57,7 @@ pub async fn collect(
         let path = format!("operator/{}-{}.yaml", object.kind, object.name);
         archive.add(&path, &yaml(&redact::object(object.value.clone(), &known)))?;
     }
-    for service in services {
+    for service in &services.read {
         match ServiceStatus::read(cluster, service).await {
             Ok(status) => {
                 let value = serde_json::to_value(status).unwrap_or_default();
@@ -131,12 +134,11 @@ async fn events(
     archive: &mut Archive,
     errors: &mut Vec<String>,
 ) -> io::Result<()> {
-    match cluster.api::<Event>().list(&ListParams::default()).await {
-        Ok(list) => {
-            let events = list.items.into_iter().map(|event| {
-                let mut value = serde_json::to_value(event).unwrap_or_default();
-                value["kind"] = json!("Event");
-                redact::object(value, known)
+    match cluster.list_as_stored(&Event::url_path(&(), Some(&cluster.namespace)), "").await {
+        Ok(events) => {
+            let events = events.into_iter().map(|mut event| {
+                event["kind"] = json!("Event");
+                redact::object(event, known)
             });
             archive.add("events.yaml", &yaml(&Value::Array(events.collect())))
         }
@@ -158,7 +160,7 @@ async fn pod_logs(
     archive: &mut Archive,
     errors: &mut Vec<String>,
 ) -> io::Result<()> {
-    let Ok(pod) = serde_json::from_value::<Pod>(pod.clone()) else { return Ok(()) };
+    let Ok(pod) = read::<Pod>(pod.clone()) else { return Ok(()) };
     let api: Api<Pod> = Api::namespaced(cluster.client.clone(), namespace);
     let name = pod.name_any();
     for container in logs::containers_of(&pod) {

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use crate::cli::BundleArguments;
 use crate::cluster::Cluster;
 use crate::failure::Failure;
+use crate::lists::Listed;
 use crate::output::Printer;
 
 use archive::Archive;
@@ -40,7 +41,7 @@ pub async fn run(
     printer: &Printer,
 ) -> Result<ExitCode, Failure> {
     let services = match &options.name {
-        Some(name) => vec![cluster.auth_service(name).await?],
+        Some(name) => Listed::of(vec![cluster.auth_service_as_stored(name).await?]),
         None => cluster.auth_services(false).await?,
     };
     let path = &options.output;

@@ -1,9 +1,8 @@
 //! The objects that an archive contains.
 
-use kube::api::ListParams;
-use kube::core::{ApiResource, DynamicObject, GroupVersionKind, TypeMeta};
-use kube::{Api, ResourceExt};
-use serde_json::Value;
+use kube::Resource;
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::pods::selector;
@@ -41,6 +40,14 @@ pub struct Found {
     pub value: Value,
 }
 
+impl Found {
+    /// The object of this kind as the API server stores it.
+    pub fn of(kind: &str, value: Value) -> Self {
+        let name = value["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        Self { kind: kind.to_owned(), name, value }
+    }
+}
+
 /// The objects of an AuthService, and why some of them could not be read.
 pub async fn of_service(cluster: &Cluster, name: &str) -> (Vec<Found>, Vec<String>) {
     let (mut found, mut errors) = (Vec::new(), Vec::new());
@@ -74,14 +81,12 @@ pub async fn list(
     labels: &str,
 ) -> Result<Vec<Found>, kube::Error> {
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
-    let types = TypeMeta { api_version: resource.api_version.clone(), kind: resource.kind.clone() };
-    let api: Api<DynamicObject> = Api::namespaced_with(cluster.client.clone(), namespace, &resource);
-    let objects = api.list(&ListParams::default().labels(labels)).await?.items.into_iter();
-    let found = objects.map(|mut object| {
-        // The elements of a list have no types of their own.
-        object.types = Some(types.clone());
-        let name = object.name_any();
-        Found { kind: kind.to_owned(), name, value: serde_json::to_value(object).unwrap_or_default() }
+    let path = DynamicObject::url_path(&resource, Some(namespace));
+    let objects = cluster.list_as_stored(&path, labels).await?.into_iter();
+    let found = objects.map(|mut value| {
+        value["apiVersion"] = json!(resource.api_version);
+        value["kind"] = json!(kind);
+        Found::of(kind, value)
     });
     Ok(found.collect())
 }

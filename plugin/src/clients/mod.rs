@@ -42,15 +42,16 @@ async fn list(
 ) -> Result<ExitCode, Failure> {
     let now = Timestamp::now();
     let found = cluster.auth_clients(options.all_namespaces).await?;
-    let clients: Vec<ClientStatus> = found.iter().map(|client| ClientStatus::of(client, now)).collect();
+    let clients: Vec<ClientStatus> = found.read.iter().map(|client| ClientStatus::of(client, now)).collect();
     match options.output {
         Some(format) => printer.structured(&clients, format)?,
-        None if clients.is_empty() => {
+        None if found.is_empty() => {
             let place = if options.all_namespaces { "the cluster" } else { &cluster.namespace };
             printer.print(&format!("There is no AuthClient in {place}.\n"))?;
         }
         None => printer.print(&render::list(&clients, options.all_namespaces, printer))?,
     }
+    printer.notes(&found.unreadable);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -20,7 +20,7 @@ use crate::pods;
 
 /// Prints the logs, until now or until it is interrupted.
 pub async fn run(cluster: &Cluster, options: &LogsArguments, printer: &Printer) -> Result<ExitCode, Failure> {
-    cluster.auth_service(&options.name).await?;
+    cluster.auth_service_as_stored(&options.name).await?;
     let labels = pods::selector_of(&options.name, options.component);
     let found: Vec<Pod> =
         cluster.list(&labels).await.map_err(|error| Failure::of_request("list the pods", &error))?;

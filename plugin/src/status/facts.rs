@@ -86,9 +86,8 @@ impl ServiceStatus {
         let namespace = service.namespace().unwrap_or_default();
         let name = service.name_any();
         let client = || cluster.client.clone();
-        let labelled = ListParams::default().labels(&selector(&name));
-        let pods = Api::<Pod>::namespaced(client(), &namespace).list(&labelled).await;
-        let pods = pods.map_err(|error| Failure::of_request("list the pods", &error))?.items;
+        let pods = cluster.in_namespace(&namespace).list(&selector(&name)).await;
+        let pods: Vec<Pod> = pods.map_err(|error| Failure::of_request("list the pods", &error))?;
         let deployment =
             Api::<Deployment>::namespaced(client(), &namespace).get_opt(&name).await.ok().flatten();
         let begins = format!("{name}-");

@@ -7,14 +7,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use futures::StreamExt;
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Pod;
-use kube::Api;
+use kube::core::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Resource};
 use latchkey_crds::AuthService;
 
 use crate::cli::StatusArguments;
 use crate::cluster::Cluster;
 use crate::failure::Failure;
+use crate::lists::Listed;
 use crate::output::Printer;
 
 pub use facts::{ConditionStatus, ServiceStatus, Warning, condition, warnings_of};
@@ -44,14 +47,21 @@ pub async fn run(
 
 /// An item for each change of an AuthService or a pod.
 fn changes(cluster: &Cluster, all_namespaces: bool) -> futures::stream::BoxStream<'static, ()> {
-    let client = &cluster.client;
     let config = watcher::Config::default;
-    let services = if all_namespaces { Api::all(client.clone()) } else { cluster.api::<AuthService>() };
-    let pods = if all_namespaces { Api::all(client.clone()) } else { cluster.api::<Pod>() };
     let pods_config = config().labels("app.kubernetes.io/managed-by=latchkey-operator");
-    let services = watcher(services, config()).default_backoff().map(|_| ());
-    let pods = watcher(pods, pods_config).default_backoff().map(|_| ());
+    let services = watcher(metadata::<AuthService>(cluster, all_namespaces), config());
+    let pods = watcher(metadata::<Pod>(cluster, all_namespaces), pods_config);
+    let services = services.default_backoff().map(|_| ());
+    let pods = pods.default_backoff().map(|_| ());
     futures::stream::select(services, pods).boxed()
+}
+
+/// The rest of an object is read again, and may be unreadable.
+fn metadata<K>(cluster: &Cluster, all_namespaces: bool) -> Api<PartialObjectMeta<K>>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    if all_namespaces { Api::all(cluster.client.clone()) } else { cluster.api() }
 }
 
 /// Prints the status if it differs from the previous one, and returns its text.
@@ -62,11 +72,11 @@ async fn print(
     previous: Option<&str>,
 ) -> Result<String, Failure> {
     let services = match &options.name {
-        Some(name) => vec![cluster.auth_service(name).await?],
+        Some(name) => Listed { read: vec![cluster.auth_service(name).await?], unreadable: Vec::new() },
         None => cluster.auth_services(options.all_namespaces).await?,
     };
     let mut statuses = Vec::new();
-    for service in &services {
+    for service in &services.read {
         statuses.push(ServiceStatus::read(cluster, service).await?);
     }
     // Compared without colours, and without the times that pass.
@@ -81,7 +91,7 @@ async fn print(
             if options.watch && std::io::IsTerminal::is_terminal(&std::io::stdout()) {
                 printer.print(CLEAR_SCREEN)?;
             }
-            let shown = if statuses.is_empty() {
+            let shown = if services.is_empty() {
                 let place = if options.all_namespaces { "the cluster" } else { &cluster.namespace };
                 format!("There is no AuthService in {place}.\n")
             } else {
@@ -90,5 +100,6 @@ async fn print(
             printer.print(&shown)?;
         }
     }
+    printer.notes(&services.unreadable);
     Ok(text)
 }
