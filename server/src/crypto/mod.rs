@@ -20,6 +20,7 @@ mod person_claims;
 mod sealing;
 mod stored_hash;
 mod token_cache;
+mod token_issuer;
 mod token_verifier;
 mod tokens;
 
@@ -33,8 +34,9 @@ pub use key_ring::{KeyRing, LoadedKey};
 pub use one_time::OneTimeSecret;
 pub use person_claims::PersonClaims;
 pub use sealing::ServiceAccountToken;
+pub use token_issuer::TokenIssuer;
 pub use token_verifier::TokenVerifier;
-pub use tokens::{SessionToken, TokenError, TokenIssuer, TokenKind, VerifiedToken};
+pub use tokens::{SessionToken, TokenError, TokenKind, VerifiedToken};
 
 /// Makes aws-lc-rs the crypto provider of rustls. `main` calls it first; further calls have no effect. jsonwebtoken
 /// selects its provider by a Cargo feature.

@@ -1,16 +1,12 @@
-//! Access and refresh tokens: JWTs that follow RFC 9068 and RFC 8725.
+//! What access and refresh tokens contain, which follow RFC 9068 and RFC 8725.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use jsonwebtoken::Header;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::client_token::{Act, ClientGrant, ClientToken, ExchangeGrant, ExchangedToken};
-use super::key_ring::Keys;
-use super::person_claims::AllClaims;
-use super::{KeyRing, PersonClaims};
+use super::client_token::{Act, ClientToken, ExchangedToken};
 use crate::domain::ClientId;
 
 /// The kind of a token, which the header's `typ` names (RFC 8725 §3.11).
@@ -133,120 +129,3 @@ pub enum TokenError {
     #[error("no signing key is loaded")]
     NoKeys,
 }
-
-/// Signs tokens with the active key.
-#[derive(Clone)]
-pub struct TokenIssuer {
-    ring: Arc<KeyRing>,
-    issuer: Arc<str>,
-    audience: Arc<str>,
-}
-
-impl TokenIssuer {
-    pub fn new(ring: Arc<KeyRing>, issuer: &str, audience: &str) -> Self {
-        Self { ring, issuer: issuer.into(), audience: audience.into() }
-    }
-
-    /// Signs a token of `kind` for a session. An access token has the claims about the person.
-    ///
-    /// # Errors
-    /// [`TokenError::NoKeys`] before the first key set is loaded.
-    pub fn sign(
-        &self,
-        kind: TokenKind,
-        (user_id, sid, jti): (i64, Uuid, Uuid),
-        (client, person): (Option<&ClientId>, &PersonClaims),
-        now: DateTime<Utc>,
-        expires_at: DateTime<Utc>,
-    ) -> Result<String, TokenError> {
-        let person = (kind == TokenKind::Access).then_some(person);
-        let claims = Claims {
-            iss: self.issuer.to_string(),
-            sub: user_id.to_string(),
-            aud: self.audience.to_string(),
-            iat: now.timestamp(),
-            nbf: now.timestamp(),
-            exp: expires_at.timestamp(),
-            jti,
-            sid: Some(sid),
-            cred: None,
-            client_id: match kind {
-                TokenKind::Access => Some(ClientId::or_none_named(client).to_owned()),
-                TokenKind::Refresh => client.map(|client| client.as_str().to_owned()),
-            },
-            scope: person.and_then(|person| person.scope.clone()),
-            workload: None,
-            groups: person.and_then(|person| person.groups.clone()),
-            act: None,
-            prior_creds: Vec::new(),
-        };
-        let keys = self.ring.keys().ok_or(TokenError::NoKeys)?;
-        match person.map(|person| &person.more).filter(|more| !more.is_empty()) {
-            Some(more) => encode(&keys, kind, &AllClaims { claims: &claims, more }),
-            None => encode(&keys, kind, &claims),
-        }
-    }
-
-    /// Signs an access token for a client.
-    ///
-    /// # Errors
-    /// [`TokenError::NoKeys`] before the first key set is loaded.
-    pub fn sign_for_client(&self, grant: &ClientGrant<'_>, now: DateTime<Utc>) -> Result<String, TokenError> {
-        let keys = self.ring.keys().ok_or(TokenError::NoKeys)?;
-        encode(&keys, TokenKind::Access, &self.claims_of_client(&keys, grant, now)?)
-    }
-
-    /// Signs an access token for a client that exchanges a token.
-    ///
-    /// # Errors
-    /// [`TokenError::NoKeys`] before the first key set is loaded.
-    pub fn sign_exchanged(
-        &self,
-        grant: &ExchangeGrant<'_>,
-        now: DateTime<Utc>,
-    ) -> Result<String, TokenError> {
-        let keys = self.ring.keys().ok_or(TokenError::NoKeys)?;
-        let (sub, sid) = grant.subject.to_claims();
-        let (act, prior_creds) = (Some(grant.actors.to_claim()), grant.prior_credentials.clone());
-        let claims =
-            Claims { sub, sid, act, prior_creds, ..self.claims_of_client(&keys, &grant.token, now)? };
-        encode(&keys, TokenKind::Access, &claims)
-    }
-
-    fn claims_of_client(
-        &self,
-        keys: &Keys,
-        grant: &ClientGrant<'_>,
-        now: DateTime<Utc>,
-    ) -> Result<Claims, TokenError> {
-        let sealed = grant.workload.map(|token| keys.seal(token, [grant.jti, grant.credential]));
-        Ok(Claims {
-            iss: self.issuer.to_string(),
-            sub: grant.client_id.to_owned(),
-            aud: grant.audience.to_owned(),
-            iat: now.timestamp(),
-            nbf: now.timestamp(),
-            exp: grant.expires_at.timestamp(),
-            jti: grant.jti,
-            sid: None,
-            cred: Some(grant.credential),
-            client_id: Some(grant.client_id.to_owned()),
-            scope: grant.scope.map(str::to_owned),
-            workload: sealed.map(|sealed| sealed.ok_or(TokenError::Invalid)).transpose()?,
-            groups: None,
-            act: None,
-            prior_creds: Vec::new(),
-        })
-    }
-}
-
-fn encode<C: Serialize>(keys: &Keys, kind: TokenKind, claims: &C) -> Result<String, TokenError> {
-    let mut header = Header::new(keys.active_algorithm);
-    header.typ = Some(kind.typ().to_owned());
-    header.kid = Some(keys.active_kid.clone());
-    jsonwebtoken::encode(&header, claims, &keys.signing).map_err(|_| TokenError::NoKeys)
-}
-
-#[cfg(test)]
-#[path = "tokens_tests.rs"]
-mod tests;

@@ -57,10 +57,10 @@ pub(super) struct Tokens {
 
 impl Tokens {
     pub(super) fn new(settings: &Settings, ring: Arc<KeyRing>) -> Self {
-        let (issuer, audience) = (settings.issuer(), settings.audience());
+        let verifier = TokenVerifier::new(ring, settings.issuer(), settings.audience());
         Self {
-            issuer: TokenIssuer::new(Arc::clone(&ring), issuer, audience),
-            verifier: TokenVerifier::new(ring, issuer, audience),
+            issuer: TokenIssuer::new(verifier.clone()),
+            verifier,
             access_lifetime: TimeDelta::seconds(settings.access_token_lifetime.as_seconds()),
             refresh_lifetime: TimeDelta::seconds(settings.refresh_token_lifetime.as_seconds()),
         }

@@ -1,9 +1,11 @@
 use latchkey_keyset::{Algorithm, Phase, PrivateKeySet, generate};
 use serde_json::{Value, json};
 
+use std::sync::Arc;
+
 use super::*;
 use crate::crypto::client_token::{Actors, TokenOwner};
-use crate::crypto::{ServiceAccountToken, TokenVerifier};
+use crate::crypto::{KeyRing, ServiceAccountToken, VerifiedToken};
 
 const ISSUER: &str = "https://auth.example";
 /// In the past, because `nbf` is compared with the clock.
@@ -29,7 +31,7 @@ impl Signer {
     }
 
     fn issuer(&self) -> TokenIssuer {
-        TokenIssuer::new(Arc::clone(&self.ring), ISSUER, ISSUER)
+        TokenIssuer::new(self.verifier())
     }
 
     /// A token with any claims and a valid signature.
@@ -259,6 +261,50 @@ fn a_client_has_no_refresh_tokens() {
     let verifier = signer.verifier();
     assert_eq!(verifier.verify_ignoring_expiry(TokenKind::Refresh, &token), Err(TokenError::Invalid));
     assert_eq!(verifier.verify_access(&token, now()), Err(TokenError::Invalid));
+}
+
+#[test]
+fn the_issuer_remembers_of_an_access_token_what_another_verifier_reads() {
+    let signer = Signer::new();
+    let verifier = signer.verifier();
+    let issuer = TokenIssuer::new(verifier.clone());
+    let (ids, until) = ((7, Uuid::from_u128(3), Uuid::from_u128(1)), now() + chrono::TimeDelta::minutes(10));
+    let client = ClientId::parse("orders").unwrap();
+    let nothing = PersonClaims::default();
+    let sign = |kind, client, person| issuer.sign(kind, ids, (client, person), now(), until).unwrap();
+    let person = PersonClaims {
+        scope: Some("a groups".to_owned()),
+        groups: Some(vec!["staff".to_owned()]),
+        more: json!({ "roles": ["admin"] }).as_object().unwrap().clone(),
+    };
+    let workload = ServiceAccountToken::new("eyJhIjoxfQ.eyJiIjoyfQ.c2lnbmF0dXJl");
+    let grant = ClientGrant {
+        client_id: client.as_str(),
+        credential: Uuid::from_u128(2),
+        audience: "https://api.example",
+        scope: Some("read"),
+        workload: Some(&workload),
+        jti: Uuid::from_u128(1),
+        expires_at: until,
+    };
+    let exchange = ExchangeGrant {
+        token: grant,
+        subject: TokenOwner::Person { user_id: 7, session_id: Uuid::from_u128(3) },
+        actors: Actors::begin(client.clone(), None).unwrap(),
+        prior_credentials: vec![Uuid::from_u128(4)],
+    };
+    for token in [
+        sign(TokenKind::Access, None, &nothing),
+        sign(TokenKind::Access, Some(&client), &person),
+        issuer.sign_for_client(&grant, now()).unwrap(),
+        issuer.sign_for_client(&ClientGrant { scope: None, workload: None, ..grant }, now()).unwrap(),
+        issuer.sign_exchanged(&exchange, now()).unwrap(),
+    ] {
+        let read = signer.verifier().verify_access(&token, now()).unwrap();
+        assert_eq!(verifier.cached(&token), Some(read));
+        assert_eq!(signer.verifier().cached(&token), None);
+    }
+    assert_eq!(verifier.cached(&sign(TokenKind::Refresh, None, &nothing)), None);
 }
 
 /// The claims of a token that the client `orders` got for a person's, with changes.
