@@ -22,7 +22,7 @@ use crate::http::{ApiState, BrowserPolicy, SharedState, api_router, management_r
 use crate::limits::Limits;
 use crate::login_probe;
 use crate::mail::{Deliverer, EMAIL_TOKEN_LIFETIME, MailSender, OutboxWorker, Templates};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, ReloadedFile};
 use crate::open_files;
 use crate::readiness::Readiness;
 use crate::revocation::Revocation;
@@ -341,14 +341,14 @@ async fn keep_feed(service: Arc<Service>, stop: CancellationToken) {
 async fn watch_clients(registry: Arc<ClientRegistry>, metrics: Arc<Metrics>) {
     registry
         .watch(move |outcome| match outcome {
-            Ok(Loaded::Nothing) => tracing::debug!("there is no client registry"),
+            Ok(Loaded::Nothing) => metrics.set_file_refused(ReloadedFile::Clients, false),
             Ok(Loaded::Registry { serial, clients }) => {
-                metrics.count_client_registry_reload("loaded");
+                metrics.count_reload(ReloadedFile::Clients, true);
                 metrics.set_registered_clients(clients);
                 tracing::info!(serial, clients, "client registry loaded");
             }
             Err(error) => {
-                metrics.count_client_registry_reload("refused");
+                metrics.count_reload(ReloadedFile::Clients, false);
                 tracing::error!(%error, "the client registry was not loaded; the last good one stays in use");
             }
         })
@@ -358,12 +358,12 @@ async fn watch_clients(registry: Arc<ClientRegistry>, metrics: Arc<Metrics>) {
 async fn watch_keys(ring: Arc<KeyRing>, metrics: Arc<Metrics>) {
     ring.watch(move |outcome| match outcome {
         Ok(keys) => {
-            metrics.count_key_reload("loaded");
+            metrics.count_reload(ReloadedFile::SigningKeys, true);
             let kids: Vec<_> = keys.iter().map(|key| format!("{} {}", key.kid, key.phase.as_str())).collect();
             tracing::info!(keys = kids.join(", "), "signing keys loaded");
         }
         Err(error) => {
-            metrics.count_key_reload("refused");
+            metrics.count_reload(ReloadedFile::SigningKeys, false);
             tracing::error!(%error, "the key set was not loaded; the last good one stays in use");
         }
     })

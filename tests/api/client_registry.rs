@@ -16,6 +16,11 @@ async fn reloads(app: &App, outcome: &str) -> f64 {
     app.server().metric("latchkey_client_registry_reloads_total", &[outcome]).await
 }
 
+/// Whether the registry is refused now.
+async fn refused_now(app: &App) -> String {
+    app.server().metric("latchkey_file_refused", &["file=\"clients\""]).await.to_string()
+}
+
 async fn wait_for_refusals(app: &App, fault: &str, expected: f64) {
     wait::until(&format!("the registry with {fault} to be refused"), || async {
         let refused = reloads(app, "refused").await;
@@ -87,8 +92,10 @@ async fn an_invalid_registry_is_refused_and_the_loaded_one_remains() {
     let digest = client.entry["credentials"][0]["sha256"].as_str().unwrap();
     assert!(!app.server().log().iter().any(|line| line.contains(digest) || logs::leak(line).is_some()));
 
+    assert_eq!(refused_now(&app).await, "1");
     app.register(&[]).await;
     assert_eq!(app.get(path::VERIFY).bearer_auth(&token).answer().await.status, 401);
+    wait::until_equal("the metric", "0".to_owned(), || refused_now(&app)).await;
 }
 
 #[tokio::test]

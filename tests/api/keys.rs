@@ -111,11 +111,18 @@ async fn an_invalid_key_set_is_refused_and_the_loaded_one_remains() {
     }
     let failures = app.server().metric("latchkey_key_set_reloads_total", &["refused"]).await;
     assert!(failures >= 1.0, "refusals are counted: {failures}");
+    assert_eq!(refused_keys(&app).await, "1");
 
     let keys = [key_set::generate("EdDSA"), in_phase(key, "retiring")];
     app.keys.replace(&keys);
     wait_until_loaded(&app, &keys).await;
+    wait::until_equal("the metric", "0".to_owned(), || refused_keys(&app)).await;
     app.me(&session.access).await.ok(200);
+}
+
+/// Whether the key set is refused now.
+async fn refused_keys(app: &App) -> String {
+    app.server().metric("latchkey_file_refused", &["file=\"signing_keys\""]).await.to_string()
 }
 
 #[tokio::test]

@@ -68,7 +68,8 @@ async fn the_api_is_served_by_https_only_and_a_renewed_certificate_is_used() {
 
     let next = Authority::new("Next CA");
     assert!(request(server, &next, "--http2").is_err());
-    files.replace(&next.issue());
+    let renewed = next.issue();
+    files.replace(&renewed);
     wait::until("the renewed certificate", async || request(server, &next, "--http2")).await;
     server.wait_for_log("the TLS certificate was read again").await;
 
@@ -84,6 +85,15 @@ async fn the_api_is_served_by_https_only_and_a_renewed_certificate_is_used() {
     let refused = server.metric("latchkey_tls_certificate_reloads_total", &["refused"]).await;
     let loaded = server.metric("latchkey_tls_certificate_reloads_total", &["loaded"]).await;
     assert!(refused >= 2.0 && loaded >= 1.0, "{refused} {loaded}");
+
+    // Until the certificate that is in use is restored, or another one can be used.
+    let refused_now =
+        async || server.metric("latchkey_file_refused", &["file=\"certificate\""]).await.to_string();
+    assert_eq!(refused_now().await, "1");
+    files.replace(&renewed);
+    wait::until_equal("the metric", "0".to_owned(), refused_now).await;
+    fs::write(files.path("tls.crt"), "no certificate").expect("the file is damaged again");
+    wait::until_equal("the metric", "1".to_owned(), refused_now).await;
 }
 
 #[tokio::test]

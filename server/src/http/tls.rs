@@ -19,7 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use x509_parser::parse_x509_certificate;
 
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, ReloadedFile};
 
 /// How often the files are compared with what was read last.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
@@ -105,7 +105,12 @@ impl ServerTls {
         loop {
             tokio::time::sleep(CHECK_INTERVAL).await;
             let read = match Content::read(&self.files) {
-                Ok(content) if content == *known.as_ref().unwrap_or(&self.read_at_start) => continue,
+                Ok(content) if content == *known.as_ref().unwrap_or(&self.read_at_start) => {
+                    // Also after it was replaced by an invalid one and restored.
+                    reported.clear();
+                    metrics.set_file_refused(ReloadedFile::Certificate, false);
+                    continue;
+                }
                 Ok(content) => parse(&self.files, &content, Utc::now()).map(|parsed| (content, parsed)),
                 Err(fault) => Err(fault),
             };
@@ -114,14 +119,14 @@ impl ServerTls {
                     self.current.0.store(Arc::new(parsed));
                     known = Some(content);
                     reported.clear();
-                    metrics.count_certificate_reload("loaded");
+                    metrics.count_reload(ReloadedFile::Certificate, true);
                     tracing::info!("the TLS certificate was read again");
                 }
                 Err(fault) => {
                     let fault = fault.to_string();
                     // Once for each fault, not for each check.
                     if fault != reported {
-                        metrics.count_certificate_reload("refused");
+                        metrics.count_reload(ReloadedFile::Certificate, false);
                         tracing::error!(
                             fault,
                             "the TLS certificate was not read; the last valid one stays in use"

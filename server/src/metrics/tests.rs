@@ -16,7 +16,7 @@ fn the_documentation_lists_every_metric_with_its_labels() {
     metrics.count_rate_limited("login", "account");
     metrics.count_mail("invitation", "sent");
     metrics.count_closed_connection("idle");
-    metrics.count_key_reload("loaded");
+    metrics.count_reload(ReloadedFile::SigningKeys, true);
     metrics.count_housekeeping_deleted("outbox", 1);
     metrics.count_housekeeping_run("completed");
     for gauge in [
