@@ -17,11 +17,17 @@ use crate::domain::ClientId;
 #[derive(Clone)]
 pub struct TokenIssuer {
     verifier: TokenVerifier,
+    remembers: bool,
 }
 
 impl TokenIssuer {
     pub fn new(verifier: TokenVerifier) -> Self {
-        Self { verifier }
+        Self { verifier, remembers: true }
+    }
+
+    /// From now on the verifier has to check what is signed.
+    pub fn forget_tokens(&mut self) {
+        self.remembers = false;
     }
 
     /// Signs a token of `kind` for a session. An access token has the claims about the person.
@@ -63,7 +69,7 @@ impl TokenIssuer {
             None => encode(&keys, kind, &claims)?,
         };
         if kind == TokenKind::Access {
-            self.verifier.remember(&keys, &token, claims);
+            self.remember(&keys, &token, claims);
         }
         Ok(token)
     }
@@ -97,8 +103,14 @@ impl TokenIssuer {
 
     fn sign_access(&self, keys: &Keys, claims: Claims) -> Result<String, TokenError> {
         let token = encode(keys, TokenKind::Access, &claims)?;
-        self.verifier.remember(keys, &token, claims);
+        self.remember(keys, &token, claims);
         Ok(token)
+    }
+
+    fn remember(&self, keys: &Keys, token: &str, claims: Claims) {
+        if self.remembers {
+            self.verifier.remember(keys, token, claims);
+        }
     }
 
     fn claims_of_client(

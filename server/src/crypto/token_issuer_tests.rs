@@ -267,7 +267,7 @@ fn a_client_has_no_refresh_tokens() {
 fn the_issuer_remembers_of_an_access_token_what_another_verifier_reads() {
     let signer = Signer::new();
     let verifier = signer.verifier();
-    let issuer = TokenIssuer::new(verifier.clone());
+    let mut issuer = TokenIssuer::new(verifier.clone());
     let (ids, until) = ((7, Uuid::from_u128(3), Uuid::from_u128(1)), now() + chrono::TimeDelta::minutes(10));
     let client = ClientId::parse("orders").unwrap();
     let nothing = PersonClaims::default();
@@ -305,6 +305,9 @@ fn the_issuer_remembers_of_an_access_token_what_another_verifier_reads() {
         assert_eq!(signer.verifier().cached(&token), None);
     }
     assert_eq!(verifier.cached(&sign(TokenKind::Refresh, None, &nothing)), None);
+    issuer.forget_tokens();
+    let another = ClientGrant { jti: Uuid::from_u128(9), ..grant };
+    assert_eq!(verifier.cached(&issuer.sign_for_client(&another, now()).unwrap()), None);
 }
 
 /// The claims of a token that the client `orders` got for a person's, with changes.

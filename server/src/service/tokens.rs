@@ -49,7 +49,7 @@ pub(super) struct TokenSubject {
 
 /// Signs and verifies tokens.
 pub(super) struct Tokens {
-    issuer: TokenIssuer,
+    pub(super) issuer: TokenIssuer,
     pub(super) verifier: TokenVerifier,
     pub(super) access_lifetime: TimeDelta,
     pub(super) refresh_lifetime: TimeDelta,
