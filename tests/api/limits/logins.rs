@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use latchkey_tests::answer::Answered;
+use latchkey_tests::answer::{Answered, admitted};
 use latchkey_tests::app::{App, path};
 use latchkey_tests::link::Link;
 use latchkey_tests::wait;
@@ -88,11 +88,10 @@ async fn concurrent_logins_and_a_lowered_limit_leave_no_more_sessions_than_allow
     let mut app =
         App::setup().set("SESSIONS_PER_ACCOUNT", "10").set("RATE_LIMITS_ENABLED", "false").start().await;
     let user = app.create_user("parallel").await;
-    let answers = join_all((0..20).map(|_| app.post_login(&user.username, &user.password))).await;
-    // A slow machine refuses some of them.
-    let failed = answers.iter().find(|answer| ![200, 503].contains(&answer.status));
-    assert!(failed.is_none(), "{failed:?}");
-    assert!(answers.iter().filter(|answer| answer.status == 200).count() > 10);
+    let logins = (0..20).map(|_| admitted(|| app.post_login(&user.username, &user.password)));
+    for answer in join_all(logins).await {
+        answer.ok(200);
+    }
     wait::until("the surplus sessions to end", || async {
         let active = app.database.count(ACTIVE, &user.username).await;
         if active == 10 { Ok(()) } else { Err(active) }
