@@ -371,7 +371,7 @@ async fn an_unreadable_client_hides_no_other() {
     let listed = plugin(&fixture, &["clients", "list"]);
     assert!(printed(&listed).contains("good"), "{listed:?}");
     let notes = String::from_utf8_lossy(&listed.stderr);
-    assert!(notes.contains("AuthClient client-unreadable/odd cannot be read"), "{notes}");
+    assert!(notes.contains(&format!("AuthClient {}/odd cannot be read", fixture.namespace)), "{notes}");
     assert!(notes.contains("status.secretRotatedAt") && !notes.contains("9999"), "{notes}");
     let mended = json!({"status": {"secretRotatedAt": null}});
     let patched = api.patch_status("odd", &PatchParams::default(), &Patch::Merge(mended)).await;
