@@ -6,23 +6,21 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::TimeDelta;
-use latchkey_config::{Email, HashLimits, SecretSource, SecretText, Settings, displayed_domain};
+use latchkey_config::{Email, HashLimits, Settings, displayed_domain};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cgroup::{available_cores, memory_limit};
-use crate::client_registry::{ClientRegistry, Loaded};
-use crate::crypto::{HashPool, KeyRing};
-use crate::database_url::read_database_url;
+use crate::crypto::HashPool;
 use crate::http::connections::{self, Connections};
 use crate::http::management::ManagementState;
 use crate::http::{ApiState, BrowserPolicy, SharedState, api_router, management_router};
 use crate::limits::Limits;
 use crate::login_probe;
 use crate::mail::{Deliverer, EMAIL_TOKEN_LIFETIME, MailSender, OutboxWorker, Templates};
-use crate::metrics::{Metrics, ReloadedFile};
+use crate::metrics::Metrics;
 use crate::open_files;
 use crate::readiness::Readiness;
 use crate::revocation::Revocation;
@@ -33,9 +31,12 @@ use crate::service::{
 use crate::start_inputs::{Faults, StartInputs};
 use crate::store::Store;
 use crate::token_review::TokenReviews;
+use crate::watches::{follow_database_login, watch_clients, watch_connection_limit, watch_keys};
 
 /// How long the server accepts requests after readiness has failed, so that load balancers notice first.
 const NOTICE: Duration = Duration::from_secs(3);
+/// How long the work of [`App::spawn_background`] waits for the first readiness at most.
+const BACKGROUND_DELAY: Duration = Duration::from_secs(1);
 /// How long requests in flight may take to finish.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -131,7 +132,7 @@ impl App {
         // The management port outlives the API's, so that readiness is seen to fail while requests drain.
         let browsers = BrowserPolicy::new(settings.issuer(), &settings.cors_allowed_origins);
         let (api_router, management_router) =
-            (api_router(state, browsers), management_router(management_state));
+            (api_router(state, browsers)?, management_router(management_state));
         let stop = app.stop_taking.clone();
         app.servers.spawn(connections::serve(api, api_router, api_connections, inputs.tls.clone(), stop));
         let stop = app.stop_working.clone();
@@ -145,7 +146,7 @@ impl App {
         app.spawn_worker(revocation.keep_up(app.stop_working.clone()));
         let housekeeper = build_housekeeper(settings, app.store.clone(), Arc::clone(&metrics));
         app.spawn_worker(follow_database_login(settings.clone(), inputs.database_url, app.store.clone()));
-        app.spawn_worker(watch_connection_limit(app.store.clone(), Arc::clone(&readiness)));
+        app.spawn_background(watch_connection_limit(app.store.clone(), Arc::clone(&readiness)));
         if let Some(tls) = inputs.tls {
             app.spawn_worker(tls.follow(Arc::clone(&metrics)));
         }
@@ -154,8 +155,8 @@ impl App {
         if let Some(token_reviews) = token_reviews {
             app.spawn_worker(token_reviews.keep_checking());
         }
-        app.spawn_worker(housekeeper.keep_house());
-        app.spawn_worker(keep_ending_cut_off_sessions(app.store.clone()));
+        app.spawn_background(housekeeper.keep_house());
+        app.spawn_background(keep_ending_cut_off_sessions(app.store.clone()));
         app.follow_revocations(&service);
         app.spawn_worker(hashing.release_idle_memory());
         if let Some(outbox) = outbox {
@@ -175,7 +176,7 @@ impl App {
     fn follow_revocations(&self, service: &Arc<Service>) {
         self.workers.spawn(keep_feed(Arc::clone(service), self.stop_taking.clone()));
         let recorder = Arc::clone(service);
-        self.spawn_worker(async move { keep_recording_credentials(&recorder).await });
+        self.spawn_background(async move { keep_recording_credentials(&recorder).await });
     }
 
     /// Stops in an order that loses no request: readiness fails, the API keeps accepting requests for [`NOTICE`], requests
@@ -194,6 +195,16 @@ impl App {
             tracing::warn!("a worker was still busy when the drain timeout expired");
         }
         self.store.close().await;
+    }
+
+    /// Runs a worker that no request waits for. It begins when this replica has been ready for the first time, or after
+    /// [`BACKGROUND_DELAY`]: each of these workers opens a connection to the database, which would delay readiness.
+    fn spawn_background(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let readiness = Arc::clone(&self.readiness);
+        self.spawn_worker(async move {
+            let _ = tokio::time::timeout(BACKGROUND_DELAY, readiness.has_been_ready()).await;
+            work.await;
+        });
     }
 
     /// Runs a worker until the application stops.
@@ -289,85 +300,9 @@ fn service_name(email: &Email, settings: &Settings) -> String {
     email.from_name.clone().filter(|name| !name.is_empty()).unwrap_or_else(host)
 }
 
-/// Follows changed database credentials in the file: new connections use them without a restart of the replica.
-async fn follow_database_login(settings: Settings, mut known: SecretText, store: Store) {
-    const INTERVAL: Duration = Duration::from_secs(2);
-    if matches!(settings.database_url, SecretSource::Inline(_)) {
-        return;
-    }
-    loop {
-        tokio::time::sleep(INTERVAL).await;
-        // An unreadable file is probably being replaced.
-        let certificate = settings.database_client_certificate.as_ref();
-        let Ok(url) = read_database_url(&settings.database_url, certificate) else { continue };
-        if url.expose() == known.expose() {
-            continue;
-        }
-        match store.follow_login(url.expose()) {
-            Ok(true) => tracing::info!("the database credentials changed; new connections use the new ones"),
-            Ok(false) => {
-                tracing::warn!("the database URL leads to another database; it takes effect after a restart");
-            }
-            Err(error) => {
-                tracing::error!(%error, "the file has no valid database URL; the last valid one stays in use");
-            }
-        }
-        known = url;
-    }
-}
-
-/// Warns when the replicas together may need more connections than the database allows.
-async fn watch_connection_limit(store: Store, readiness: Arc<Readiness>) {
-    const INTERVAL: Duration = Duration::from_secs(10);
-    let mut warned = None;
-    loop {
-        if let Ok(Some(limit)) = store.connection_limit().await {
-            let warning = limit.describe_excess(store.max_connections());
-            if let Some(warning) = warning.as_ref().filter(|_| warned != warning) {
-                tracing::warn!(warning, "the database may run out of connections");
-            }
-            warned = warning;
-            readiness.set_connection_limit(limit);
-        }
-        tokio::time::sleep(INTERVAL).await;
-    }
-}
-
 /// Ends with the first requests that are refused, so that those that wait for a change do not delay the stop.
 async fn keep_feed(service: Arc<Service>, stop: CancellationToken) {
     service.follow_feed(stop).await;
-}
-
-async fn watch_clients(registry: Arc<ClientRegistry>, metrics: Arc<Metrics>) {
-    registry
-        .watch(move |outcome| match outcome {
-            Ok(Loaded::Nothing) => metrics.set_file_refused(ReloadedFile::Clients, false),
-            Ok(Loaded::Registry { serial, clients }) => {
-                metrics.count_reload(ReloadedFile::Clients, true);
-                metrics.set_registered_clients(clients);
-                tracing::info!(serial, clients, "client registry loaded");
-            }
-            Err(error) => {
-                metrics.count_reload(ReloadedFile::Clients, false);
-                tracing::error!(%error, "the client registry was not loaded; the last good one stays in use");
-            }
-        })
-        .await;
-}
-
-async fn watch_keys(ring: Arc<KeyRing>, metrics: Arc<Metrics>) {
-    ring.watch(move |outcome| match outcome {
-        Ok(keys) => {
-            metrics.count_reload(ReloadedFile::SigningKeys, true);
-            let kids: Vec<_> = keys.iter().map(|key| format!("{} {}", key.kid, key.phase.as_str())).collect();
-            tracing::info!(keys = kids.join(", "), "signing keys loaded");
-        }
-        Err(error) => {
-            metrics.count_reload(ReloadedFile::SigningKeys, false);
-            tracing::error!(%error, "the key set was not loaded; the last good one stays in use");
-        }
-    })
-    .await;
 }
 
 async fn keep_creating_first_superuser(service: Arc<Service>, readiness: Arc<Readiness>, form: UserForm) {

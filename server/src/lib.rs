@@ -32,6 +32,7 @@ mod store;
 mod telemetry;
 mod token_review;
 mod trusted_roots;
+mod watches;
 
 pub use cli::run;
 #[cfg(fuzzing)]

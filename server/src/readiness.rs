@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use latchkey_keyset::PublicKeySet;
 use serde::Serialize;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, SetOnce};
 
 use crate::crypto::{HashPool, KeyRing, LoadedKey};
 use crate::domain::clock::{CLOCK_MARGIN, ClockOffset};
@@ -68,6 +68,8 @@ pub struct Readiness {
     outbox: Option<Arc<OutboxWorker>>,
     token_reviews: Option<Arc<TokenReviews>>,
     stopping: AtomicBool,
+    /// Set by the first check that succeeds.
+    was_ready: SetOnce<()>,
     /// -1 until the database has answered.
     schema_version: AtomicI64,
     /// Notified when the schema is found missing or too old.
@@ -98,6 +100,7 @@ impl Readiness {
             outbox,
             token_reviews,
             stopping: AtomicBool::new(false),
+            was_ready: SetOnce::new(),
             schema_version: AtomicI64::new(-1),
             schema_missing: Notify::new(),
             first_superuser: Mutex::new(None),
@@ -177,7 +180,16 @@ impl Readiness {
             dependencies.insert("shutdown", waiting("this replica is shutting down".to_owned()));
             return Report { ready: false, dependencies };
         }
+        if ready {
+            // An error says that it was set before.
+            let _ = self.was_ready.set(());
+        }
         Report { ready, dependencies }
+    }
+
+    /// Waits until a check has succeeded since the start.
+    pub async fn has_been_ready(&self) {
+        self.was_ready.wait().await;
     }
 
     /// Updates the gauges that are measured on each scrape.

@@ -196,7 +196,10 @@ impl Postgres {
     /// Creates a database with the current schema.
     pub async fn create_database(&self) -> Database {
         self.template.get_or_init(|| self.migrate_template());
-        self.create_from(&format!("TEMPLATE {TEMPLATE}")).await
+        // Copying the files takes half the CPU time of writing each page to the log, and brings the cache of the catalog along.
+        // PostgreSQL 14 and older know no other way, and not this word.
+        let strategy = if self.is_shared { "STRATEGY FILE_COPY" } else { "" };
+        self.create_from(&format!("TEMPLATE {TEMPLATE} {strategy}")).await
     }
 
     /// Creates an empty database.

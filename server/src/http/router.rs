@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
-use axum::http::header::LOCATION;
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::Response;
 use axum::routing::{any, get};
-use axum::{Json, Router};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::browser::BrowserPolicy;
+use super::content::JSON;
 use super::management::{self, ManagementState};
 use super::middleware::Observation;
 use super::pages::address::AddressPage;
@@ -102,11 +104,16 @@ fn swagger_ui(path: &str) -> Router<ApiState> {
 }
 
 /// The public API.
-pub fn api_router(state: ApiState, browsers: BrowserPolicy) -> Router {
+///
+/// # Errors
+/// When the OpenAPI document has no JSON form: a fault of its definitions.
+pub fn api_router(state: ApiState, browsers: BrowserPolicy) -> serde_json::Result<Router> {
     let (router, document) = documented_routes().split_for_parts();
     let observation = Arc::new(Observation { state: state.clone(), browsers: browsers.clone() });
     let bases = [state.service.issuer().to_owned(), state.service.public_base().to_owned()];
-    let document = docs::at_path(docs::finish(document), path_of(&bases[0]));
+    // As text: the tree of the document would take more memory for as long as the server runs.
+    let document = Bytes::from(docs::at_path(docs::finish(document), path_of(&bases[0])).to_json()?);
+    let json = HeaderValue::from_static(JSON);
     let router = router
         .merge(pages())
         // Proxies may send the method of the request that they ask about; Envoy also sends its path, behind this one.
@@ -115,7 +122,7 @@ pub fn api_router(state: ApiState, browsers: BrowserPolicy) -> Router {
             "/.well-known/oauth-authorization-server/{*path}",
             get(well_known::authorization_server::at_issuer_path),
         )
-        .route("/openapi.json", get(async move || Json(document.clone())))
+        .route("/openapi.json", get(async move || ([(CONTENT_TYPE, json)], document)))
         // Relative to `/docs/`, wherever that is.
         .merge(swagger_ui(path_of(&bases[0])))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "There is nothing at this path."))
@@ -132,7 +139,7 @@ pub fn api_router(state: ApiState, browsers: BrowserPolicy) -> Router {
     } else {
         router.layer(from_fn_with_state(browsers, cors::allow_origins))
     };
-    serve_below(&bases.each_ref().map(String::as_str), router)
+    Ok(serve_below(&bases.each_ref().map(String::as_str), router))
 }
 
 /// Health, readiness, metrics and status, on the management port.
