@@ -25,7 +25,7 @@ use tokio::task::JoinHandle;
 use crate::api_server_metrics::{ApiServerMetrics, Requests, show};
 use crate::fleet::{Fleet, name, namespace};
 use crate::servers::Addresses;
-use crate::{MEBI, STEADY, figure, own_writes, say};
+use crate::{MEBI, figure, own_writes, say, steady_time};
 
 const CONCURRENCY: usize = 16;
 const PER_NAMESPACE: usize = 20;
@@ -271,10 +271,10 @@ pub async fn bench(count: usize) {
     fleet.wait_until_quiet(&operator).await;
     let requests = api_server.requests().await;
     let (written, busy_before) = (own_writes(&control_plane, &installation), operator.processor_seconds());
-    tokio::time::sleep(STEADY).await;
+    tokio::time::sleep(steady_time()).await;
     let steady = api_server.requests().await.since(&requests);
     let steady_writes = own_writes(&control_plane, &installation) - written;
-    let steady_busy = (operator.processor_seconds() - busy_before) / STEADY.as_secs_f64();
+    let steady_busy = (operator.processor_seconds() - busy_before) / steady_time().as_secs_f64();
 
     operator.terminate();
     let written = own_writes(&control_plane, &installation);
@@ -315,7 +315,11 @@ pub async fn bench(count: usize) {
     figure("one rotation takes", &seconds(rotated), "");
     figure("one deletion takes", &seconds(deleted), "");
     figure("one more is Ready after", &seconds(added), "");
-    figure(&format!("writes in {} s of steady state", STEADY.as_secs()), &steady_writes.to_string(), "0");
+    figure(
+        &format!("writes in {} s of steady state", steady_time().as_secs()),
+        &steady_writes.to_string(),
+        "0",
+    );
     figure("  CPU in that time", &format!("{:.1}%", 100.0 * steady_busy), "");
     figure("a restarted operator has reconciled all after", &seconds(reconciled), "");
     figure("  writes after the restart", &restart_writes.to_string(), "0");
