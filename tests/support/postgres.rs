@@ -197,7 +197,7 @@ impl Postgres {
     pub async fn create_database(&self) -> Database {
         self.template.get_or_init(|| self.migrate_template());
         // Copying the files takes half the CPU time of writing each page to the log, and brings the cache of the catalog along.
-        // PostgreSQL 14 and older know no other way, and not this word.
+        // PostgreSQL 14, which some tests start for themselves, knows no other way and not this word.
         let strategy = if self.is_shared { "STRATEGY FILE_COPY" } else { "" };
         self.create_from(&format!("TEMPLATE {TEMPLATE} {strategy}")).await
     }
